@@ -1,0 +1,198 @@
+"""
+A stage that calls its function with a batch of items.
+
+An order point: it takes items from the end of the chain before it, in input order or, in a run
+without order, as they arrive, and starts a chain of its own in which each batch is one slot.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Callable
+
+from anyio import current_time
+
+from .batching import Batch, Batcher
+from .call import SKIPPED, Call, CallFailed
+from .expansion import Expansion
+from .isolation import differs
+from .sequence import Chain, Slot
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+    from .run import Run
+
+logger = logging.getLogger("conveyor")
+
+
+class BatchStage(Stage):
+    """
+    Gather items into batches and call the function with each; at most ``limit`` calls at a time.
+
+    :param run: the run
+    :param task: the description
+    :param function: the user's function, side inputs still to be bound
+    :param intake: the chain that ends here
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        task: BaseTask[Any, Any],
+        function: Callable[..., Any],
+        intake: Chain,
+    ) -> None:
+        super().__init__(run, task, function)
+        options = task.options
+        self._intake = intake
+        self._batcher: Batcher[Slot] = Batcher(
+            options.min_size, options.batch_size, options.max_wait
+        )
+        self._timed = options.max_wait is not None
+        self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
+        self._keeps_time = False
+        intake.on_ready = self.pump
+
+    @property
+    def items_taken(self) -> int:
+        """Items that have come in so far: those in batches, gathering, and dropped."""
+        return self.counters.merged + self.counters.dropped + len(self._batcher)
+
+    def accounts_for(self, given: int) -> int:
+        """
+        Count the items in batches and those dropped at the end.
+
+        :param given: how many there should be
+        """
+        return self.counters.merged + self.counters.dropped
+
+    def pump(self) -> None:
+        """Take in what the chain before us has ready; summon a worker if there is work for one."""
+        intake = self._intake
+        batcher = self._batcher
+        add = batcher.add
+        while (slot := intake.take()) is not None:
+            # Only the first item's time matters for the timer, but later ones become first.
+            if self._timed:
+                add(slot, current_time())
+            else:
+                add(slot)
+        if intake.exhausted and not batcher.closed:
+            self._end_intake()
+        self._summon_if_due()
+
+    def _summon_if_due(self) -> None:
+        batcher = self._batcher
+        # Somebody has to take a full batch, or to watch the clock for one that is not.
+        if self.wakeable and (
+            batcher.full or (batcher.deadline is not None and not self._keeps_time)
+        ):
+            self.summon()
+
+    async def _wait(self) -> None:
+        """Wait for a batch; the first worker to wait watches the clock for all of them."""
+        deadline = self._batcher.deadline
+        if deadline is None or self._keeps_time:
+            return await self.park()
+        self._keeps_time = True
+        try:
+            await self.park(deadline)
+        finally:
+            self._keeps_time = False
+
+    def _end_intake(self) -> None:
+        dropped = self._batcher.close()
+        if dropped:
+            self.counters.dropped += len(dropped)
+            self.run.window.release(len(dropped))
+            logger.warning(
+                "task %r: %d item(s) left at the end of the input are fewer than min_size=%d "
+                "and were dropped",
+                self.name,
+                len(dropped),
+                self._batcher.min_size,
+            )
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._batcher.closed and not len(self._batcher) and not self.chain.closed:
+            self.chain.close()
+
+    def stop(self) -> None:
+        """Start no further call."""
+        super().stop()
+        self._batcher.clear()
+
+    async def work(self) -> None:
+        """Serve batches until the run ends."""
+        call = await self.prepare()
+        self.arrive()
+        pristine = copy_context()
+        batcher = self._batcher
+        serve = self.serve_isolated if self._isolated else self.serve
+        while not self.run.stopping:
+            batch = batcher.take(current_time() if self._timed else 0.0)
+            if batch is None:
+                await self._wait()
+                continue
+            slot = self._open_batch(batch)
+            self._summon_if_due()
+            await serve(call, slot)
+            if differs(pristine):
+                self._isolated = True
+                self.retire()
+                return self.pump()
+
+    def _open_batch(self, batch: Batch) -> Slot:
+        first: Slot = batch.items[0]
+        slot = Slot([each.value for each in batch.items], first.index)
+        self.counters.taken += 1
+        self.counters.batches += 1
+        self.counters.merged += len(batch.items)
+        self.chain.append(slot)
+        self._close_if_done()
+        return slot
+
+    async def serve(self, call: Call, slot: Slot) -> None:
+        """
+        Call the function with one batch and pass on what it returns.
+
+        :param call: what :meth:`prepare` returned
+        :param slot: holds the list of items
+        """
+        size = len(slot.value)
+        if self._isolates_poison:
+            await self._serve_isolating(call, slot)
+        else:
+            await super().serve(call, slot)
+        # The items kept their places while the call worked on them; the slot has one of them.
+        self.run.window.release(size - 1)
+
+    async def _serve_isolating(self, call: Call, slot: Slot) -> None:
+        """Halve what fails, and try the halves, until only single items fail."""
+        pending = [slot]
+        while pending:
+            part = pending.pop()
+            expansion = Expansion(self, part)
+            try:
+                result = await call(part.value, expansion)
+            except CallFailed as failed:
+                return self.run.fail(failed.error, self.describe(part, failed.attempts))
+            if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
+                half = len(part.value) // 2
+                first = self.insert(part, part.value[:half])
+                second = self.insert(part, part.value[half:])
+                self.discard(part)
+                pending += [second, first]
+            else:
+                await self.settle(part, result)
+
+    def items_in(self, slot: Slot) -> int:
+        """
+        Count the items of a batch.
+
+        :param slot: holds the list of items
+        """
+        return len(slot.value)

@@ -1,0 +1,284 @@
+"""
+One call of a user's function: attempts, timeout, error handler, ``on_error``.
+
+What surrounds the call is the user's settings and nothing else; passing results on, waiting for
+room and the consumer are outside, so a slow consumer never times a call out and a failing one is
+never retried.
+
+Order of events for a call that fails: the error is examined (:func:`examine`), retried while
+attempts are left and it is worth it, shown to the error handler, and finally skipped or raised as
+``on_error`` says. A generator is part of its call: it may be retried until its first value has been
+passed on, since nothing takes that value back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Callable
+
+from anyio import (
+    CancelScope,
+    Semaphore,
+    current_time,
+    fail_after,
+    get_cancelled_exc_class,
+    sleep,
+)
+
+from .backoff import delay_after
+from .host import is_cancellation_requested
+
+if TYPE_CHECKING:
+    from ..options import TaskOptions
+    from .expansion import Expansion
+    from .ledger import Counters
+
+
+class Skipped:
+    """Type of :data:`SKIPPED`, so that the table of kinds can know it."""
+
+
+class Expanded:
+    """Type of :data:`EXPANDED`."""
+
+
+SKIPPED = Skipped()
+"""Result of a call that failed and is to be skipped."""
+EXPANDED = Expanded()
+"""Result of a call whose generator has been passed on to its end."""
+
+# What a result means, by its type. Small ints, compared by identity-fast equality on the hot path.
+VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, SKIP, END = range(8)
+
+
+class Kinds(dict[type, int]):
+    """
+    Type of a result -> what it means; filled as types are met.
+
+    :param flatten: whether a list is spread into items
+    """
+
+    def __init__(self, flatten: bool = True) -> None:
+        super().__init__({type(None): NOTHING, Skipped: SKIP, Expanded: END})
+        self._flatten = flatten
+
+    def __missing__(self, cls: type) -> int:
+        kind = VALUE
+        if issubclass(cls, list):
+            kind = LIST if self._flatten else VALUE
+        elif issubclass(cls, AsyncGenerator):
+            kind = ASYNC_GENERATOR
+        elif issubclass(cls, Awaitable):
+            kind = AWAITABLE
+        elif issubclass(cls, Generator):
+            kind = GENERATOR
+        self[cls] = kind
+        return kind
+
+
+class CallFailed(Exception):
+    """
+    Carries a failure and its number of attempts out of a call, leaving the error as it is.
+
+    :param error: what the last attempt raised
+    :param attempts: attempts made
+    """
+
+    def __init__(self, error: BaseException, attempts: int) -> None:
+        super().__init__(attempts)
+        self.error = error
+        self.attempts = attempts
+
+
+def examine(error: BaseException, culprit: str) -> BaseException:
+    """
+    Return what *error*, raised by a user's function, means to a run.
+
+    Exceptions that would steer the machinery instead of failing the call (the end of an iteration,
+    a cancellation that nobody asked for) become a ``RuntimeError`` from them.
+
+    :param error: what was raised
+    :param culprit: whose code raised it, for the message
+    :raises BaseException: *error* itself, if it is a cancellation that somebody asked for
+    """
+    if isinstance(error, get_cancelled_exc_class()):
+        if is_cancellation_requested():
+            raise error
+        reason = "although nothing cancelled it; it probably awaited something that was cancelled"
+    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
+        reason = "which would end an iteration; catch it, or return instead"
+    else:
+        return error
+    ordinary = RuntimeError(f"{culprit} raised {type(error).__name__}, {reason}")
+    ordinary.__cause__ = error
+    return ordinary
+
+
+class Pacing:
+    """
+    The running clock and the share of the run's parallelism of one attempt.
+
+    Both stop while the call's generator waits for room downstream: that wait is ours, not its own.
+
+    :param limiter: the run's limit on calls in flight, if any
+    """
+
+    __slots__ = ("_holding", "_limiter", "_remaining", "scope")
+
+    def __init__(self, limiter: Semaphore | None) -> None:
+        self.scope: CancelScope | None = None
+        self._limiter = limiter
+        self._holding = False
+        self._remaining = math.inf
+
+    async def begin(self) -> None:
+        """Wait for a share of the parallelism."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+            self._holding = True
+
+    def end(self) -> None:
+        """Give the share back; idempotent."""
+        if self._limiter is not None and self._holding:
+            self._holding = False
+            self._limiter.release()
+
+    def pause(self) -> None:
+        """Stop the clock and give the share back."""
+        if self.scope is not None:
+            self._remaining = self.scope.deadline - current_time()
+            self.scope.deadline = math.inf
+        self.end()
+
+    async def resume(self) -> None:
+        """Take a share again and let the clock run on."""
+        await self.begin()
+        if self.scope is not None:
+            self.scope.deadline = current_time() + self._remaining
+
+
+class Call:
+    """
+    A user's function with everything its options put around it.
+
+    :param function: takes the item, or the batch; side inputs are bound already
+    :param options: of the task
+    :param counters: where retries are counted
+    :param limiter: the run's limit on calls in flight, if any
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        options: TaskOptions,
+        counters: Counters | None = None,
+        limiter: Semaphore | None = None,
+    ) -> None:
+        self.function = function
+        self.options = options
+        self._counters = counters
+        self._limiter = limiter
+        self._kinds = Kinds()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the options put nothing around the function."""
+        options = self.options
+        return (
+            options.retry.max_attempts == 1
+            and options.timeout is None
+            and options.error_handler is None
+            and options.on_error == "fail"
+            and self._limiter is None
+        )
+
+    async def __call__(
+        self, item: Any, expansion: Expansion | None = None
+    ) -> Any:
+        """
+        Make the call.
+
+        :param item: the item, or the batch
+        :param expansion: passes on the values of a generator; without it a generator is returned
+            as it is
+        :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
+        :raises CallFailed: if the call failed for good
+        """
+        attempt = 0
+        retry = self.options.retry
+        while True:
+            attempt += 1
+            try:
+                return await self._attempt(item, expansion)
+            except BaseException as raised:
+                error = examine(raised, f"task {self.options.task_name!r}")
+            if not isinstance(error, Exception):
+                raise CallFailed(error, attempt)
+            begun = expansion is not None and expansion.passed_on > 0
+            try:
+                again = attempt < retry.max_attempts and not begun and retry.is_retryable(error)
+            except Exception as broken:
+                # A predicate that raises is a mistake in the settings, not in this item.
+                raise CallFailed(self._examined(broken, "retry_on"), attempt) from None
+            if not again:
+                return await self._settle(error, item, attempt)
+            if self._counters is not None:
+                self._counters.retried += 1
+            await sleep(delay_after(attempt, retry))
+
+    async def _attempt(self, item: Any, expansion: Expansion | None) -> Any:
+        pacing = Pacing(self._limiter)
+        await pacing.begin()
+        try:
+            if self.options.timeout is None:
+                return await self._invoke(item, expansion, pacing)
+            with fail_after(self.options.timeout) as pacing.scope:
+                return await self._invoke(item, expansion, pacing)
+        finally:
+            pacing.end()
+
+    async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        result = self.function(item)
+        kind = self._kinds[type(result)]
+        if kind is AWAITABLE:
+            result = await result
+            kind = self._kinds[type(result)]
+        if expansion is not None and kind in (GENERATOR, ASYNC_GENERATOR):
+            await expansion.pass_on(result, pacing)
+            return EXPANDED
+        return result
+
+    def _examined(self, error: BaseException, role: str) -> BaseException:
+        return examine(error, f"{role} of task {self.options.task_name!r}")
+
+    async def _settle(self, error: Exception, item: Any, attempts: int) -> Any:
+        """Error handler, then ``on_error``."""
+        handler = self.options.error_handler
+        if handler is not None:
+            try:
+                # Handling it here makes the error the context of whatever the handler raises.
+                raise error
+            except Exception:
+                try:
+                    proceed, value = await self._ask(handler, error, item, attempts)
+                except Exception as broken:
+                    raise CallFailed(self._examined(broken, "error handler"), attempts) from None
+            if proceed:
+                return SKIPPED if value is None else value
+        elif self.options.on_error != "fail":
+            return SKIPPED
+        raise CallFailed(error, attempts)
+
+    async def _ask(self, handler: Any, error: Exception, item: Any, attempts: int) -> Any:
+        name = self.options.task_name
+        answer = handler.handle_error(error, item, name, attempts)
+        if isawaitable(answer):
+            answer = await answer
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise TypeError(
+                f"error handler {type(handler).__name__} of task {name!r} must return "
+                f"(should_continue, value), got a {type(answer).__name__}"
+            )
+        return answer

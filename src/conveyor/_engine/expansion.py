@@ -1,0 +1,99 @@
+"""
+One result that becomes many items: lists too long for the room there is, and generators.
+
+The children take the place of the item they come from, one by one, each as soon as it exists. One
+that has no room waits on its slot (rule 4 of :mod:`.sequence`) and holds back nothing but itself:
+no value is pulled from a generator before there is a place for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from typing import TYPE_CHECKING, Any, Iterable
+
+from anyio import CancelScope
+
+from .sequence import Slot
+
+if TYPE_CHECKING:
+    from .call import Pacing
+    from .stage import Stage
+
+
+class Expansion:
+    """
+    Passes on the values that one item becomes.
+
+    :param stage: where it happens
+    :param slot: the item's; stays in the chain as the place before which the children go
+    :ivar passed_on: values passed on so far
+    """
+
+    __slots__ = ("_slot", "_stage", "passed_on")
+
+    def __init__(self, stage: Stage, slot: Slot) -> None:
+        self._stage = stage
+        self._slot = slot
+        self.passed_on = 0
+
+    async def pass_on(
+        self, values: Generator[Any, Any, Any] | AsyncIterator[Any], pacing: Pacing | None
+    ) -> None:
+        """
+        Pass on every value of a generator and close it.
+
+        :param values: a generator, an async generator or another async iterator
+        :param pacing: of the call it belongs to, if that has any
+        """
+        if isinstance(values, AsyncIterator):
+            try:
+                await self._from_async(values, pacing)
+            except BaseException:
+                if isinstance(values, AsyncGenerator):
+                    # Unless it failed by itself it waits at a yield; its cleanup may await.
+                    with CancelScope(shield=True):
+                        await values.aclose()
+                raise
+        else:
+            try:
+                await self.from_iterable(values, pacing)
+            finally:
+                values.close()
+
+    async def from_iterable(self, values: Iterable[Any], pacing: Pacing | None) -> None:
+        """
+        Pass on every value of an iterable.
+
+        :param values: a list, or a generator that the caller closes
+        :param pacing: of the call it belongs to, if that has any
+        """
+        iterator = iter(values)
+        while True:
+            if not self._stage.may_add(self._slot):
+                await self._wait(pacing)
+            try:
+                value = next(iterator)
+            except StopIteration:
+                return
+            self._add(value)
+
+    async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
+        while True:
+            if not self._stage.may_add(self._slot):
+                await self._wait(pacing)
+            try:
+                value = await values.__anext__()
+            except StopAsyncIteration:
+                return
+            self._add(value)
+
+    def _add(self, value: Any) -> None:
+        self._stage.add_child(self._slot, value)
+        self.passed_on += 1
+
+    async def _wait(self, pacing: Pacing | None) -> None:
+        if pacing is not None:
+            pacing.pause()
+        await self._stage.wait_for_room(self._slot)
+        if pacing is not None:
+            await pacing.resume()

@@ -1,0 +1,51 @@
+"""
+Context variables: what one item's call sets, another item's call must not see.
+
+Workers are reused, and a call runs in its worker's context. Comparing contexts after each call
+costs a ninth of a microsecond; a stage whose function turns out to set context variables is served
+by :func:`run_in_context` from then on, one context copy per item (about a microsecond).
+"""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+from types import coroutine
+from typing import Any, Coroutine, Generator
+
+
+@coroutine
+def run_in_context(
+    context: Context, routine: Coroutine[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    """
+    Await *routine* with every one of its steps run inside *context*.
+
+    What it awaits still belongs to the calling task, so scopes, task groups and threads work.
+
+    :param context: the context in which the steps run
+    :param routine: a coroutine that has not started
+    :return: what it returns
+    """
+    resume, value = routine.send, None
+    while True:
+        try:
+            awaited = context.run(resume, value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            resume, value = routine.send, (yield awaited)
+        except BaseException as error:
+            resume, value = routine.throw, error
+
+
+def differs(pristine: Context) -> bool:
+    """
+    Tell whether the current context is no longer equal to *pristine*.
+
+    :param pristine: a copy taken earlier in the same task
+    """
+    try:
+        return copy_context() != pristine
+    except Exception:
+        # Only values that were replaced are compared, and some refuse (arrays, for one).
+        return True

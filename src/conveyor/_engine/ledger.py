@@ -1,0 +1,76 @@
+"""
+The ledger: what each stage counts while it runs, and the check that it all adds up.
+
+Only the calls themselves and the rare outcomes are counted on the way; the rest follows from them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable
+
+from ..error_handling import LedgerError
+
+if TYPE_CHECKING:
+    from .stage import Stage
+
+
+class Counters:
+    """
+    Counts of one stage.
+
+    ``taken``, ``left`` and ``added`` are the ledger: slots that came in, that ended here without a
+    result, and that an expansion linked in. The others are for people, in items.
+    """
+
+    __slots__ = (
+        "added",
+        "batches",
+        "dropped",
+        "filtered",
+        "left",
+        "merged",
+        "retried",
+        "skipped",
+        "taken",
+    )
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.left = 0
+        self.added = 0
+        self.filtered = 0
+        self.skipped = 0
+        self.retried = 0
+        self.dropped = 0
+        self.batches = 0
+        self.merged = 0
+
+    @property
+    def passed_on(self) -> int:
+        """Slots that went on to the next stage, once everything has."""
+        return self.taken - self.left + self.added
+
+
+def check_ledger(pulled: int, stages: Iterable[Stage], delivered: int) -> None:
+    """
+    Check that every item that came in came out or is accounted for, stage by stage.
+
+    :param pulled: items that the source brought
+    :param stages: first to last
+    :param delivered: results that the consumer took
+    :raises LedgerError: if not
+    """
+    expected = pulled
+    for stage in stages:
+        received = stage.accounts_for(expected)
+        if received != expected:
+            raise LedgerError(
+                f"internal error: task {stage.name!r} was given {expected} item(s) but accounts "
+                f"for {received}; please report this"
+            )
+        expected = stage.counters.passed_on
+    if delivered != expected:
+        raise LedgerError(
+            f"internal error: {expected} result(s) were produced but {delivered} delivered; "
+            "please report this"
+        )

@@ -1,0 +1,111 @@
+"""
+A stage for tasks that define ``process(items)``: many items in, many out, in the user's own way.
+
+An order point, like a batch stage. The task is called once, with an async iterator of its items;
+what it returns is passed on as the one expansion of a placeholder, so the window and the rule for
+the head of the line hold here as everywhere. When it ends early, what it left is not processed and
+the run ends once its results are delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from anyio import Event
+
+from .call import examine
+from .expansion import Expansion
+from .sequence import Chain, Slot
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+    from .run import Run
+
+
+class ProcessStage(Stage):
+    """
+    Runs one ``process`` call over the whole stream.
+
+    :param run: the run
+    :param task: the description
+    :param intake: the chain that ends here
+    """
+
+    def __init__(self, run: Run, task: BaseTask[Any, Any], intake: Chain) -> None:
+        super().__init__(run, task, task.process)
+        self.limit = 1
+        self._intake = intake
+        intake.on_ready = self._on_ready
+        self._waiting_for_item: Event | None = None
+
+    def accounts_for(self, given: int) -> int:
+        """
+        A process takes what it likes, so whatever it was given is accounted for.
+
+        :param given: how many items there were
+        """
+        return given
+
+    def _on_ready(self) -> None:
+        if self._waiting_for_item is not None:
+            self._waiting_for_item.set()
+        elif self.workers == 0 and self.wakeable:
+            self.summon()
+
+    async def work(self) -> None:
+        """Call the task and pass on all that it yields."""
+        slot = Slot(None, 0)
+        self.chain.append(slot)
+        self.chain.close()
+        self.counters.added += 1
+        self.run.window.held += 1
+        try:
+            stream = self.task.process(self._items(slot))
+            if isawaitable(stream):
+                stream = await stream
+            await Expansion(self, slot).pass_on(stream.__aiter__(), None)
+        except BaseException as error:
+            error = examine(error, f"task {self.name!r}")
+            return self.run.fail(error, self.describe(slot, 1))
+        # What the call took it may have merged or left out; only what it gave goes on.
+        self.counters.left += self.counters.taken
+        self.discard(slot)
+
+    def _items(self, place: Slot) -> AsyncIterator[Any]:
+        return _Items(self, place)
+
+    async def next_item(self, place: Slot) -> Any:
+        """
+        Wait for the next item, in order.
+
+        :param place: gets the item's index
+        :raises StopAsyncIteration: at the end of the input
+        """
+        while True:
+            slot = self._intake.take()
+            if slot is not None:
+                self.counters.taken += 1
+                self.run.window.release()
+                place.index = slot.index
+                return slot.value
+            if self._intake.exhausted:
+                raise StopAsyncIteration
+            self._waiting_for_item = event = Event()
+            try:
+                await event.wait()
+            finally:
+                self._waiting_for_item = None
+
+
+class _Items(AsyncIterator[Any]):
+    """What ``process`` gets; not a generator, so there is nothing to close."""
+
+    def __init__(self, stage: ProcessStage, place: Slot) -> None:
+        self._stage = stage
+        self._place = place
+
+    async def __anext__(self) -> Any:
+        return await self._stage.next_item(self._place)

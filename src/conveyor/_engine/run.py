@@ -1,0 +1,238 @@
+"""
+A run: the owning task group, the first failure, the outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Sequence
+from uuid import uuid4
+
+from anyio import CancelScope, Event, Semaphore, create_task_group, get_cancelled_exc_class
+from anyio.abc import TaskGroup
+
+from ..context import PipelineContext, set_current_context
+from ..error_handling import LedgerError, StreamClosedError
+from .call import examine
+from .handoff import Handoff
+from .host import current_host
+from .ledger import check_ledger
+from .wiring import window_for, wire
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+
+logger = logging.getLogger("conveyor")
+
+class Run:
+    """
+    One execution of a pipeline; created on the event loop that will run it.
+
+    :param tasks: the descriptions of the stages; none at all passes the data through
+    :param data: what the pipeline was called with; :data:`NO_DATA` makes the first task the source
+    :param context: this run's own copy
+    :raises ValueError: if ``max_in_flight`` is too small for the tasks
+    """
+
+    def __init__(
+        self, tasks: Sequence[BaseTask[Any, Any]], data: Any, context: PipelineContext
+    ) -> None:
+        self.window = window_for(tasks, context.max_in_flight)
+        self.host = current_host()
+        self.context = context.copy()
+        self.context.pipeline_id = str(uuid4())
+        parallelism = context.max_parallelism
+        self.limiter = None if parallelism is None else Semaphore(parallelism)
+        self.stopping = False
+        self.finished = False
+        self.abandoned = False
+        self.failure: BaseException | None = None
+        self._completed = False
+        self._failure_seen = False
+        self._ended = Event()
+        self._joined = Event()
+        self._task_group: TaskGroup | None = None
+        self._variables: Context
+        self.source, self.stages, self._chains = wire(self, tasks, data)
+        self.handoff = Handoff(self, self._chains[-1])
+
+    def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """
+        Start a task of this run, in a copy of the run's own context variables.
+
+        :param function: coroutine function
+        :param args: for it
+        """
+        assert self._task_group is not None
+        # Not in those of the caller, which may be a worker amid an item's call.
+        self._variables.run(self._task_group.start_soon, function, *args)
+
+    # Life
+
+    async def execute(self) -> None:
+        """
+        Run to the end: of the data, by the first failure, or by :meth:`stop`.
+
+        Whatever ends it, every task has ended when this returns. Failures are recorded, not raised.
+
+        :raises BaseException: the cancellation, if it was cancelled from outside
+        """
+        set_current_context(self.context)
+        self._variables = copy_context()
+        try:
+            async with create_task_group() as self._task_group:
+                if not self.stopping:
+                    self.start_soon(self.source.feed)
+                try:
+                    await self._ended.wait()
+                finally:
+                    self.stop()
+        finally:
+            self._finish()
+
+    async def execute_detached(self) -> None:
+        """As :meth:`execute`, in a task of its own whose exceptions nobody would receive."""
+        try:
+            await self.execute()
+        except get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self.failure = self.failure or error
+
+    def end(self) -> None:
+        """The consumer has everything; called when the last chain is exhausted."""
+        if not self.stopping:
+            self._completed = True
+            self.stop()
+
+    def stop(self) -> None:
+        """End the run early: start no further call, cancel what is in flight. Idempotent."""
+        if self.stopping:
+            return
+        self.stopping = True
+        for stage in self.stages:
+            stage.stop()
+        self.source.stop()
+        self._ended.set()
+        if self._task_group is not None:
+            self._task_group.cancel_scope.cancel()
+
+    def abandon(self) -> None:
+        """End the run because its consumer is gone; a later failure is logged."""
+        self.abandoned = True
+        self.stop()
+        if self.finished:
+            self._log_unseen()
+
+    async def join(self) -> None:
+        """
+        Wait until every task of the run has ended, whoever cancels the wait meanwhile.
+
+        :raises BaseException: a cancellation that came meanwhile, afterwards
+        """
+        interruption: BaseException | None = None
+        with CancelScope(shield=True):
+            while not self.finished:
+                try:
+                    await self._joined.wait()
+                except get_cancelled_exc_class() as error:
+                    # A native cancel() passes through shields; it has to wait as well.
+                    interruption = error
+        if interruption is not None:
+            raise interruption
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether it ended, or is ending, before its end, and not by a failure."""
+        return self.stopping and not self._completed and self.failure is None and not self.abandoned
+
+    def _finish(self) -> None:
+        if self._completed and self.failure is None:
+            try:
+                check_ledger(self.source.pulled, self.stages, self.handoff.delivered)
+            except LedgerError as error:
+                self.failure = error
+        for chain in self._chains[:-1]:
+            chain.clear()
+        self._task_group = None
+        self.finished = True
+        self._joined.set()
+        self.handoff.wake()
+        if self.abandoned:
+            self._log_unseen()
+
+    # Failures
+
+    def fail(self, error: BaseException, origin: str) -> None:
+        """
+        Record a failure, if it is the first, and end the run.
+
+        :param error: what the consumer will get, with a note added
+        :param origin: for the note
+        """
+        if self.failure is None:
+            self.failure = error
+            add_note(error, origin)
+        self.stop()
+
+    def worker_failed(self, error: BaseException, task_name: str) -> None:
+        """
+        Record what came out of a worker otherwise than through a call.
+
+        :param error: what was raised
+        :param task_name: whose worker
+        :raises BaseException: *error*, if it is a cancellation that was asked for
+        """
+        error = examine(error, f"a side input of task {task_name!r}")
+        self.fail(error, f"raised in a worker of task {task_name!r}")
+
+    def raise_outcome(self) -> NoReturn:
+        """
+        Tell the consumer how a finished run ended; a failure is told once.
+
+        :raises StopAsyncIteration: if all results were delivered
+        :raises BaseException: the failure itself
+        :raises StreamClosedError: if the run ended early
+        """
+        self._chains[-1].clear()
+        if self.failure is not None and not self._failure_seen:
+            self._failure_seen = True
+            raise self.failure
+        if self.failure is not None:
+            raise StreamClosedError("this stream has ended with an error, which it has raised")
+        if self._completed:
+            raise StopAsyncIteration
+        raise StreamClosedError("this stream was closed, or its run cancelled, before its end")
+
+    def raise_unseen(self) -> None:
+        """
+        Raise the failure if the consumer has not seen it.
+
+        :raises BaseException: the failure itself
+        """
+        if self.failure is not None and not self._failure_seen:
+            self._failure_seen = True
+            raise self.failure
+
+    def _log_unseen(self) -> None:
+        if self.failure is not None and not self._failure_seen:
+            self._failure_seen = True
+            logger.error(
+                "a pipeline whose results nobody waits for any more has failed with %s",
+                type(self.failure).__name__,
+            )
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """
+    Add a note to an exception, also on Python 3.10; leave exceptions alone that take none.
+
+    :param error: gets the note
+    :param note: one line
+    """
+    notes = getattr(error, "__notes__", [])
+    if note not in notes:
+        with suppress(Exception):
+            error.__notes__ = [*notes, note]  # type: ignore[attr-defined]

@@ -1,0 +1,254 @@
+"""
+Slots and chains: how input order is kept among items that overtake one another.
+
+Every item that enters a stretch of the pipeline is wrapped in a :class:`Slot` and linked to the end
+of a :class:`Chain`. The slot then travels through the stages in any order, while its place in the
+chain stays. A stretch runs from one *order point* to the next: source, batch task, ``in_order``
+task, consumer. There slots leave the chain.
+
+The rules:
+
+1. The *head* is the first slot of the chain. In an :class:`OrderedChain` only a finished head
+   leaves, so results come out in chain order; in an :class:`ArrivalChain` slots leave in the order
+   in which they finished.
+2. A slot without a result (filtered, skipped) is unlinked and leaves no gap.
+3. One item that becomes many: its children are linked in *before* it, so they take its place in
+   their own order; the slot itself stays behind them as an open placeholder until no more children
+   can come, and is then unlinked.
+4. Whoever waits because the window is full waits on its slot (``parked``). When that slot becomes
+   the head, *on_head* is called: the head may always go on, otherwise those behind it, which hold
+   the window's places, would wait for it forever.
+
+Everything is O(1) per item and plain synchronous code: no awaiting, no clock, no dictionary of
+indices, no heap. The idea of a queue of places that are filled out of order is that of Go's
+``conc`` (stream) and of ``FuturesOrdered`` in futures-rs; the links replace their ring and heap,
+because expansion needs insertion in the middle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class Slot:
+    """
+    The place of one item in a chain.
+
+    ``value`` is the item as the last stage left it, ``index`` that of the input item it stems from,
+    ``done`` whether it has passed the last stage, ``parked`` the event for which its expansion waits
+    while there is no room.
+    """
+
+    __slots__ = ("done", "index", "next", "parked", "previous", "value")
+
+    previous: Slot
+    next: Slot
+
+    def __init__(self, value: Any, index: int) -> None:
+        self.value = value
+        self.index = index
+        self.done = False
+        self.parked: Any = None
+
+
+class Chain:
+    """
+    A doubly linked list of slots, in input order.
+
+    :ivar on_ready: called when a slot can be taken, or when the chain is exhausted
+    :ivar on_head: called with the new head if it is parked, or if a stage is jammed (rule 4)
+    """
+
+    __slots__ = ("_root", "closed", "on_head", "on_ready", "watched")
+
+    def __init__(self) -> None:
+        # A circle through a root that is never done spares every end-of-list check.
+        self._root = root = Slot(None, -1)
+        root.next = root.previous = root
+        self.closed = False
+        self.watched = 0
+        self.on_ready: Callable[[], None] = _ignore
+        self.on_head: Callable[[Slot], None] = _ignore
+
+    @property
+    def head(self) -> Slot | None:
+        """The first slot, ``None`` if the chain is empty."""
+        head = self._root.next
+        return None if head is self._root else head
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the chain is closed and empty: nothing will ever be taken again."""
+        return self.closed and self._root.next is self._root
+
+    def __len__(self) -> int:
+        """Count the slots; O(n), for tests and diagnosis."""
+        count = 0
+        slot = self._root.next
+        while slot is not self._root:
+            count += 1
+            slot = slot.next
+        return count
+
+    def append(self, slot: Slot) -> None:
+        """
+        Link *slot* in at the end.
+
+        :param slot: a slot that is in no chain
+        """
+        root = self._root
+        last = root.previous
+        slot.previous = last
+        slot.next = root
+        last.next = root.previous = slot
+
+    def insert_before(self, place: Slot, slot: Slot) -> None:
+        """
+        Link *slot* in just before *place* (rule 3).
+
+        :param place: a slot of this chain
+        :param slot: a slot that is in no chain
+        """
+        before = place.previous
+        slot.previous = before
+        slot.next = place
+        before.next = place.previous = slot
+
+    def finish(self, slot: Slot) -> None:
+        """
+        Say that *slot* has its result and may leave when its turn comes.
+
+        :param slot: a slot of this chain
+        """
+        raise NotImplementedError
+
+    def take(self) -> Slot | None:
+        """Unlink and return the next slot that may leave, ``None`` if there is none at present."""
+        raise NotImplementedError
+
+    def take_all(self) -> list[Any]:
+        """Unlink all slots that may leave and return their values."""
+        values = []
+        while (slot := self.take()) is not None:
+            values.append(slot.value)
+        return values
+
+    def discard(self, slot: Slot) -> None:
+        """
+        Unlink a slot that has no result (rule 2), or no further ones (rule 3).
+
+        :param slot: a slot of this chain
+        """
+        was_head = self._root.next is slot
+        self._unlink(slot)
+        if was_head and (self._root.next.done or self.exhausted):
+            self.on_ready()
+
+    def close(self) -> None:
+        """Say that no slot will be appended any more; children may still be inserted."""
+        self.closed = True
+        if self._root.next is self._root:
+            self.on_ready()
+
+    def clear(self) -> None:
+        """Unlink everything, so that no reference cycle outlives a run that was cut short."""
+        root = self._root
+        slot = root.next
+        while slot is not root:
+            following = slot.next
+            del slot.previous, slot.next
+            slot = following
+        root.next = root.previous = root
+
+    def _unlink(self, slot: Slot) -> None:
+        before = slot.previous
+        after = slot.next
+        before.next = after
+        after.previous = before
+        if self.watched and before is self._root and after is not before:
+            self.on_head(after)
+
+
+class OrderedChain(Chain):
+    """
+    A chain whose slots leave in chain order: finished ones, as far as there is no gap.
+
+    Source: the ordered stage of Go's ``conc`` (a queue of one-place slots, one emitter).
+    """
+
+    __slots__ = ()
+
+    def finish(self, slot: Slot) -> None:
+        """
+        Say that *slot* has its result.
+
+        :param slot: a slot of this chain
+        """
+        slot.done = True
+        if self._root.next is slot:
+            self.on_ready()
+
+    def take(self) -> Slot | None:
+        """Unlink and return the head if it is done, else return ``None``."""
+        root = self._root
+        head = root.next
+        if not head.done:
+            return None
+        after = head.next
+        root.next = after
+        after.previous = root
+        if self.watched and after is not root:
+            self.on_head(after)
+        return head
+
+
+    def take_all(self) -> list[Any]:
+        """Unlink all slots that may leave and return their values."""
+        root = self._root
+        slot = root.next
+        values = []
+        while slot.done:
+            values.append(slot.value)
+            slot = slot.next
+            slot.previous = root  # or the slots left behind would be a reference cycle
+        root.next = slot
+        if values and self.watched and slot is not root:
+            self.on_head(slot)
+        return values
+
+
+class ArrivalChain(Chain):
+    """A chain whose slots leave in the order in which they finished."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: deque[Slot] = deque()
+
+    def finish(self, slot: Slot) -> None:
+        """
+        Say that *slot* has its result.
+
+        :param slot: a slot of this chain
+        """
+        self._ready.append(slot)
+        self.on_ready()
+
+    def take(self) -> Slot | None:
+        """Unlink and return the slot that finished first, ``None`` if none has."""
+        if not self._ready:
+            return None
+        slot = self._ready.popleft()
+        self._unlink(slot)
+        return slot
+
+    def clear(self) -> None:
+        """Unlink everything."""
+        super().clear()
+        self._ready.clear()

@@ -1,0 +1,179 @@
+"""
+A stage that calls its function with one item at a time.
+
+Its worker exists in two forms, chosen once: a loop that does nothing but call and pass on, for
+functions without retry, timeout, handler or the like, and a general one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import copy_context
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Callable
+
+from anyio.lowlevel import checkpoint
+
+from .call import AWAITABLE, VALUE, Call, examine
+from .isolation import differs
+from .sequence import Slot
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+    from .run import Run
+
+# Calls that a worker makes at most before it lets other tasks run, should none of them suspend.
+BURST = 256
+
+
+class SingleStage(Stage):
+    """
+    A stage that calls its function with one item at a time.
+
+    Items are taken in the order in which they came; at most ``limit`` calls are in flight.
+    """
+
+    def __init__(self, run: Run, task: BaseTask[Any, Any], function: Callable[..., Any]) -> None:
+        super().__init__(run, task, function)
+        self.queue: deque[Slot] = deque()
+        self._rescuing = False
+
+    def put(self, slot: Slot) -> None:
+        """
+        Queue a slot; never blocks, since the window bounds what there is to queue.
+
+        :param slot: a slot of the stage's chain
+        """
+        self.queue.append(slot)
+        if self.wakeable:
+            self.summon()
+
+    def stop(self) -> None:
+        """Start no further call."""
+        super().stop()
+        # Workers hold on to the queue they know and find it empty, so they need not ask at every
+        # item; what is still put goes to one that nobody looks at.
+        self.queue.clear()
+        self.queue = deque()
+
+    async def work(self, rescued: Slot | None = None) -> None:
+        """
+        Serve the queue until the run ends.
+
+        :param rescued: serve this slot, already out of the queue, and nothing else
+        """
+        if rescued is not None:
+            self.counters.taken += 1
+            await self.serve_isolated(await self.prepare(), rescued)
+            self._rescuing = False
+            return self.relieve()
+        call = await self.prepare()
+        self.arrive()
+        if call.is_plain and not self._isolated:
+            await self._work_plainly(call.function)
+        else:
+            await self._work(call)
+
+    async def _work_plainly(self, function: Callable[[Any], Any]) -> None:
+        """The hot path: a call, a look at its result, and on to the next stage."""
+        queue = self.queue
+        kinds = self._kinds
+        counters = self.counters
+        emit = self.emit
+        pristine = copy_context()
+        plain: type | None = None  # results of one type follow one another, as a rule
+        while True:
+            calls = 0
+            while queue:
+                if calls == BURST:
+                    calls = 0
+                    await checkpoint()
+                    continue
+                calls += 1
+                slot = queue.popleft()
+                if queue and self.wakeable:
+                    self.summon()
+                counters.taken += 1
+                try:
+                    result = function(slot.value)
+                    kind = type(result)
+                    if kind is CoroutineType or (
+                        kind is not plain and kinds[kind] is AWAITABLE
+                    ):
+                        result = await result
+                        kind = type(result)
+                    if kind is plain:
+                        slot.value = result
+                        emit(slot)
+                    else:
+                        plain = kind if kinds[kind] is VALUE else None
+                        await self.settle(slot, result)
+                except BaseException as error:
+                    error = examine(error, f"task {self.name!r}")
+                    return self.run.fail(error, self.describe(slot, 1))
+                try:
+                    changed = copy_context() != pristine
+                except Exception:  # as in differs(), spelled out for its speed
+                    changed = True
+                if changed:
+                    self._isolated = True
+                    return self.retire()
+            await self.park()
+
+    async def _work(self, call: Call) -> None:
+        """The general form, with all that may surround a call."""
+        pristine = copy_context()
+        serve = self.serve_isolated if self._isolated else self.serve
+        while not self.run.stopping:
+            if not self.queue:
+                await self.park()
+                continue
+            slot = self.queue.popleft()
+            if self.queue and self.wakeable:
+                self.summon()
+            self.counters.taken += 1
+            await serve(call, slot)
+            if differs(pristine):
+                self._isolated = True
+                return self.retire()
+
+    def retire(self) -> None:
+        """End this worker; if work is queued, another one takes its place."""
+        super().retire()
+        if self.queue and self.wakeable:
+            self.summon()
+
+    # The head of the line must never be stuck behind workers that wait for it
+
+    def summon(self) -> None:
+        """Wake or start a worker; for a jammed stage, let the head through."""
+        if self._waiting >= self.limit and not self._idle:
+            self._rescue()
+        else:
+            super().summon()
+
+    def relieve(self) -> None:
+        """If all workers now wait for room, watch out for the head of the chain."""
+        if self.is_jammed:
+            self._refresh()
+            self._rescue()
+
+    def _refresh(self) -> None:
+        super()._refresh()
+        if self.is_jammed and not self.run.stopping:
+            self.wakeable = True
+
+    def _rescue(self) -> None:
+        """
+        Serve the head of the chain if it is queued here while every worker waits for it to leave.
+
+        The one worker beyond the limit that this takes makes no call at the same time as the
+        others: their generators are suspended.
+        """
+        head = self.chain.head
+        if head is None or self._rescuing or self.run.stopping or head not in self.queue:
+            return
+        self.queue.remove(head)
+        self._rescuing = True
+        self.run.start_soon(self._worker, head)

@@ -1,0 +1,204 @@
+"""
+The source: one task that iterates the data, and closes it.
+
+It pulls an item only when there is a place for it in the window, and pulls at most a burst before
+it lets the other tasks run; bursts start small, so that first results come soon, and double.
+
+Its whole life is spent in one shielded cancel scope, entered before the first item, so a source
+that holds scopes or task groups of its own is entered and left in order. On shutdown, a source
+that waits at a yield is closed uncancelled; one that is blocked inside itself is cancelled there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint
+
+from .call import examine
+from .sequence import Chain, Slot
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from .run import Run
+
+FIRST_BURST = 16
+LAST_BURST = 128
+
+
+class NoData:
+    """Type of :data:`NO_DATA`."""
+
+    def __repr__(self) -> str:
+        return "NO_DATA"
+
+
+NO_DATA: Any = NoData()
+"""Stands for "no data at all": the first task is the source."""
+
+
+class ScopedIterable(AsyncIterable[Any]):
+    """
+    Data that is iterated inside ``async with``: a stream of another pipeline.
+
+    Its run then lives in the scope of the task that iterates it and ends with it.
+    """
+
+    async def __aenter__(self) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+    async def __aexit__(self, *exc_info: Any) -> bool | None:
+        raise NotImplementedError
+
+
+def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
+    """
+    Return what to iterate for *data*: itself, or a tuple of the one item that it is.
+
+    :param data: what the pipeline was called with
+    """
+    if isinstance(data, AsyncIterable):
+        return data
+    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
+        return (data,)
+    try:
+        return iter(data)
+    except TypeError:
+        return (data,)
+
+
+class Source:
+    """
+    Feeds the data into the first chain of a run.
+
+    :param run: the run
+    :param data: what the pipeline was called with
+    :param chain: the first chain
+    :ivar emit: hands a new slot to the first stage, or to the end of the chain
+    :ivar pulled: items taken from the data so far
+    """
+
+    emit: Callable[[Slot], None]
+
+    def __init__(self, run: Run, data: Any, chain: Chain) -> None:
+        self._run = run
+        self._data = data
+        self._chain = chain
+        self._scope = CancelScope(shield=True)
+        self._inside = False
+        self._burst = FIRST_BURST
+        self.pulled = 0
+
+    def stop(self) -> None:
+        """End early: at once if it waits for us, by cancellation if it is blocked in the data."""
+        if self._inside:
+            self._scope.cancel()
+        else:
+            self._run.window.stop()
+
+    async def feed(self) -> None:
+        """Iterate the data to its end, or until the run stops, and close it."""
+        run = self._run
+        try:
+            with self._scope:
+                items = items_of(self._data)
+                self._data = None
+                if isinstance(items, AsyncIterable):
+                    await self._feed_async(items)
+                else:
+                    await self._feed_sync(items)
+        except BaseException as error:
+            run.fail(
+                examine(error, "the source"), f"raised by the source after {self.pulled} item(s)"
+            )
+        if not run.stopping:
+            self._chain.close()
+
+    async def _feed_sync(self, items: Iterable[Any]) -> None:
+        run = self._run
+        window = run.window
+        append = self._chain.append
+        emit = self.emit
+        try:
+            pause_at = self._next_pause()
+            for value in items:
+                slot = Slot(value, self.pulled)
+                self.pulled += 1
+                append(slot)
+                window.held = held = window.held + 1
+                emit(slot)
+                if held >= pause_at:
+                    pause_at = await self._pause()
+                    if run.stopping:
+                        return
+        finally:
+            if isinstance(items, Generator):
+                items.close()
+
+    async def _feed_async(self, items: AsyncIterable[Any]) -> None:
+        run = self._run
+        if isinstance(items, ScopedIterable):
+            async with items as results:
+                await self._iterate(results)
+            return
+        iterator = items.__aiter__()
+        try:
+            await self._iterate(iterator)
+        finally:
+            if hasattr(iterator, "aclose"):
+                await _close(iterator)
+
+    async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
+        pause_at = self._next_pause()
+        try:
+            self._inside = True
+            async for value in iterator:
+                self._inside = False
+                if self._admit(value) >= pause_at:
+                    pause_at = await self._pause()
+                    if self._run.stopping:
+                        return
+                self._inside = True
+        finally:
+            self._inside = False
+
+    def _admit(self, value: Any) -> int:
+        """Link a new slot in and hand it on; return how many places are taken now."""
+        slot = Slot(value, self.pulled)
+        self.pulled += 1
+        self._chain.append(slot)
+        window = self._run.window
+        window.held += 1
+        self.emit(slot)
+        return window.held
+
+    def _next_pause(self) -> int:
+        """Return the number of held places at which to pause again."""
+        window = self._run.window
+        burst = self._burst
+        self._burst = min(2 * burst, LAST_BURST)
+        return min(window.size, window.held + burst)
+
+    async def _pause(self) -> int:
+        """Let the others run, and wait until there is room."""
+        window = self._run.window
+        if window.held < window.size:
+            await checkpoint()
+        while window.held >= window.size and not self._run.stopping:
+            await window.wait_as_source()
+        return self._next_pause()
+
+
+async def _close(iterator: Any) -> None:
+    try:
+        await iterator.aclose()
+    except BaseExceptionGroup as group:
+        # A generator that holds a task group wraps the GeneratorExit which closes it.
+        _, rest = group.split(GeneratorExit)
+        if rest is not None:
+            raise rest from None

@@ -1,0 +1,241 @@
+"""
+A stage: take a slot, call the user's function, pass the slot on.
+
+What every kind of stage has in common: side inputs, what becomes of a result, room for children.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import copy_context
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Callable
+
+from anyio.lowlevel import checkpoint
+
+from .call import (
+    AWAITABLE,
+    END,
+    LIST,
+    NOTHING,
+    SKIP,
+    VALUE,
+    Call,
+    CallFailed,
+    Kinds,
+    examine,
+)
+from .expansion import Expansion
+from .isolation import differs, run_in_context
+from .sequence import Chain, Slot
+from .ledger import Counters
+from .workers import WorkerPool
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+    from .run import Run
+
+class Stage(WorkerPool):
+    """
+    One task of the pipeline at work in one run.
+
+    :param run: the run
+    :param task: the description
+    :param function: the user's function, side inputs still to be bound
+    :ivar chain: the chain that the stage's results are in
+    :ivar emit: hands a slot with its result to the next stage, or to the end of the chain
+    """
+
+    chain: Chain
+    emit: Callable[[Slot], None]
+
+    def __init__(self, run: Run, task: BaseTask[Any, Any], function: Callable[..., Any]) -> None:
+        super().__init__(run, task.task_name, task.options.limit)
+        self.task = task
+        self.options = task.options
+        self.counters = Counters()
+        self._function = function
+        self._kinds = Kinds(task.options.flatten)
+        self._call: Call | None = None
+        self._isolated = False
+        self._waiting = 0
+
+    @property
+    def items_taken(self) -> int:
+        """Items that have come in so far."""
+        return self.counters.taken
+
+    def accounts_for(self, given: int) -> int:
+        """
+        For the ledger: say what became of the items given to this stage.
+
+        :param given: how many there should be
+        :return: how many there were
+        """
+        return self.counters.taken
+
+    async def prepare(self) -> Call:
+        """Return the call, side inputs resolved and bound; the first worker resolves them."""
+        if self._call is None:
+            function = self._function
+            if self.task.inputs:
+                function = await self.task.inputs.bind(function)
+            if self._call is None:
+                self._call = Call(function, self.options, self.counters, self.run.limiter)
+        return self._call
+
+    # What becomes of a result
+
+    async def serve(self, call: Call, slot: Slot) -> None:
+        """
+        Make one call and pass on what it returns, in the general way.
+
+        :param call: what :meth:`prepare` returned
+        :param slot: holds the item, or the batch
+        """
+        try:
+            result = await call(slot.value, Expansion(self, slot))
+        except CallFailed as failed:
+            self.run.fail(failed.error, self.describe(slot, failed.attempts))
+        else:
+            await self.settle(slot, result)
+
+    async def settle(self, slot: Slot, result: Any) -> None:
+        """
+        Pass a result on.
+
+        :param slot: the place it has
+        :param result: what the call returned
+        """
+        kind = self._kinds[type(result)]
+        if kind is VALUE or kind is AWAITABLE:
+            slot.value = result
+            self.emit(slot)
+        elif kind is LIST:
+            await self._spread(slot, result)
+        elif kind is NOTHING:
+            self.counters.filtered += 1
+            self.discard(slot)
+        elif kind is SKIP:
+            self.counters.skipped += self.items_in(slot)
+            self.discard(slot)
+        elif kind is END:
+            self.discard(slot)
+        else:
+            await Expansion(self, slot).pass_on(result, None)
+            self.discard(slot)
+
+    async def _spread(self, slot: Slot, values: list[Any]) -> None:
+        if len(values) - 1 > self.run.window.room:
+            await Expansion(self, slot).from_iterable(values, None)
+            self.discard(slot)
+            return
+        for value in values:
+            self.add_child(slot, value)
+        self.discard(slot)
+
+    def add_child(self, slot: Slot, value: Any) -> None:
+        """
+        Pass on one of the several values that an item becomes.
+
+        :param slot: the item's place; the child goes before it
+        :param value: the child's
+        """
+        self.emit(self.insert(slot, value))
+
+    def insert(self, place: Slot, value: Any) -> Slot:
+        """
+        Link a new slot in before *place*.
+
+        :param place: a slot of the stage's chain
+        :param value: what the new slot holds
+        :return: the new slot
+        """
+        slot = Slot(value, place.index)
+        self.chain.insert_before(place, slot)
+        self.run.window.held += 1
+        self.counters.added += 1
+        return slot
+
+    def discard(self, slot: Slot) -> None:
+        """
+        Let a slot end here: no result, or no further ones.
+
+        :param slot: a slot of the stage's chain
+        """
+        self.counters.left += 1
+        self.chain.discard(slot)
+        self.run.window.release()
+
+    def items_in(self, slot: Slot) -> int:
+        """
+        Count the input items that a slot's call was given.
+
+        :param slot: the slot
+        """
+        return 1
+
+    def describe(self, slot: Slot, attempts: int) -> str:
+        """
+        Say for a person where an error comes from, without any value.
+
+        :param slot: of the item that failed
+        :param attempts: attempts made
+        """
+        plural = "" if attempts == 1 else "s"
+        return (
+            f"raised by task {self.name!r} for input item {slot.index} "
+            f"after {attempts} attempt{plural}"
+        )
+
+    # Room for children
+
+    def may_add(self, slot: Slot) -> bool:
+        """
+        Tell whether a child of *slot* may be added now: there is room, or the slot is the head.
+
+        :param slot: a slot of the stage's chain
+        """
+        window = self.run.window
+        return window.held < window.size or self.chain.head is slot
+
+    async def wait_for_room(self, slot: Slot) -> None:
+        """
+        Wait until a child of *slot* may be added.
+
+        :param slot: a slot of the stage's chain
+        """
+        window = self.run.window
+        while not self.may_add(slot):
+            slot.parked = event = window.enqueue()
+            self.chain.watched += 1
+            self._waiting += 1
+            self.relieve()
+            try:
+                await event.wait()
+            finally:
+                slot.parked = None
+                self.chain.watched -= 1
+                self._waiting -= 1
+                window.forget(event)
+        # We were woken because there is room; if it is for more than one, so is the wake-up.
+        window.hand_on()
+
+    def relieve(self) -> None:
+        """Do what must be done when a worker begins to wait for room."""
+
+    @property
+    def is_jammed(self) -> bool:
+        """Whether every worker waits for room, so that nobody takes what is queued."""
+        return self._waiting >= self.limit
+
+    # Isolation of context variables
+
+    async def serve_isolated(self, call: Call, slot: Slot) -> None:
+        """
+        As :meth:`serve`, in a context of the item's own.
+
+        :param call: what :meth:`prepare` returned
+        :param slot: holds the item, or the batch
+        """
+        await run_in_context(copy_context(), self.serve(call, slot))

@@ -1,0 +1,94 @@
+"""
+The window: how many items a run holds between its source and its consumer.
+
+A slot takes a place when it is linked into a chain and gives it back when it leaves the run: when
+the consumer takes it, when it is filtered or skipped, or when a batch call that took many slots
+hands on its one result. Two kinds of task wait here when no place is free: the source, and an
+expansion (a generator, or a list too long for the room) that is not at the head of its chain.
+
+The bound is the only one needed: no queue inside a run can hold more than the window, so the
+stages never wait for one another, and what a slow consumer fills up is, in the end, the window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from anyio import Event
+
+
+class Window:
+    """
+    Count the places and wake who waits for one.
+
+    :param size: items held at most, at least 1
+    :param resting: items that may be held without ever moving unless more come, less than *size*;
+        those in batches that are being gathered
+    """
+
+    __slots__ = ("_expansions", "_resume", "_source", "held", "size")
+
+    def __init__(self, size: int, resting: int = 0) -> None:
+        self.size = size
+        self.held = 0
+        # Waking costs as much as working on several items, so let room gather first; an eighth is
+        # little enough to keep every worker busy meanwhile. But do not wait for items that wait
+        # for us: what rests in batches will not make room.
+        self._resume = max(size - max(1, size // 8), resting)
+        self._source: Event | None = None
+        self._expansions: deque[Event] = deque()
+
+    @property
+    def room(self) -> int:
+        """Free places; negative after a head went beyond the window."""
+        return self.size - self.held
+
+    def release(self, places: int = 1) -> None:
+        """
+        Give places back.
+
+        :param places: how many
+        """
+        self.held -= places
+        if (self._source or self._expansions) and self.held <= self._resume:
+            self._wake()
+
+    async def wait_as_source(self) -> None:
+        """Wait until room has gathered and no expansion wants it; woken early by :meth:`stop`."""
+        self._source = event = Event()
+        if self.held <= self._resume and not self._expansions:
+            event.set()
+        await event.wait()
+
+    def enqueue(self) -> Event:
+        """Return an event that will be set when there is room for an expansion; first come first."""
+        event = Event()
+        self._expansions.append(event)
+        return event
+
+    def forget(self, event: Event) -> None:
+        """
+        Undo :meth:`enqueue` after the wait, whatever ended it, and pass remaining room on.
+
+        :param event: what :meth:`enqueue` returned
+        """
+        if event in self._expansions:
+            self._expansions.remove(event)
+
+    def hand_on(self) -> None:
+        """Wake the next who waits, if there is room; called by an expansion that has ended."""
+        if self.held < self.size:
+            self._wake()
+
+    def stop(self) -> None:
+        """Wake the source whatever the room, so that it can end."""
+        if self._source is not None:
+            self._source.set()
+            self._source = None
+
+    def _wake(self) -> None:
+        # Expansions go first: they finish items that are here, the source brings new ones.
+        if self._expansions:
+            self._expansions.popleft().set()
+        else:
+            self.stop()

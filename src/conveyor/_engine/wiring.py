@@ -1,0 +1,126 @@
+"""
+From descriptions to a connected source, stages and chains.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+
+from .batch_stage import BatchStage
+from .process_stage import ProcessStage
+from .sequence import ArrivalChain, Chain, OrderedChain, Slot
+from .single_stage import SingleStage
+from .source import NO_DATA, Source
+from .stage import Stage
+from .window import Window
+
+if TYPE_CHECKING:
+    from ..tasks import BaseTask
+    from .run import Run
+
+DEFAULT_WINDOW = 1000
+
+
+def window_for(tasks: Sequence[BaseTask[Any, Any]], wanted: int | None) -> Window:
+    """
+    Return the window for a run of *tasks*.
+
+    A batch task needs room for the batches its calls work on; several need room for the items that
+    each of them is gathering, or every place could be taken by batches that never fill.
+
+    :param tasks: the stages
+    :param wanted: the user's ``max_in_flight``, if given
+    :raises ValueError: if *wanted* is too small for the limits and batch sizes
+    """
+    needs = [
+        (task.task_name, (task.options.concurrency_limit or 1) * task.options.batch_size)
+        for task in tasks
+    ]
+    batch_sizes = [task.options.batch_size for task in tasks if task.options.is_batch]
+    gathering = sum(size - 1 for size in batch_sizes)
+    if wanted is None:
+        # A batch is gathered while others are worked on.
+        wanted = max(DEFAULT_WINDOW, sum(need for _, need in needs) + sum(batch_sizes))
+    for name, need in needs:
+        if need > wanted:
+            raise ValueError(
+                f"max_in_flight={wanted} is too small for task {name!r}, which works on {need} "
+                f"items at a time; use with_context(max_in_flight={need}) or more, or lower the "
+                "task's concurrency_limit or max_size"
+            )
+    if gathering >= wanted:
+        raise ValueError(
+            f"max_in_flight={wanted} is too small for the batch tasks of this pipeline together; "
+            f"use with_context(max_in_flight={gathering + 1}) or more"
+        )
+    return Window(wanted, gathering)
+
+
+class Wiring(NamedTuple):
+    """What :func:`wire` made; the last chain is the one that the consumer takes from."""
+
+    source: Source
+    stages: list[Stage]
+    chains: list[Chain]
+
+
+def wire(run: Run, tasks: Sequence[BaseTask[Any, Any]], data: Any) -> Wiring:
+    """
+    Connect source and stages.
+
+    Within a chain each hands its slots to the next; at an order point the slot ends its stretch
+    (``chain.finish``), and whoever comes next takes it from the chain when its turn comes.
+
+    :param run: the run they belong to
+    :param tasks: the descriptions of the stages
+    :param data: what the pipeline was called with
+    """
+    ordered = run.context.execution_mode == "ordered"
+    chain = OrderedChain() if ordered else ArrivalChain()
+    chains: list[Chain] = [chain]
+    stages: list[Stage] = []
+    source = Source(run, (None,) if data is NO_DATA else data, chain)
+    upstream: Source | Stage = source
+    for position, task in enumerate(tasks):
+        function = task.as_source() if data is NO_DATA and position == 0 else task.func
+        stage: Stage
+        if task.has_own_process or task.options.is_batch or (ordered and task.starts_in_order):
+            upstream.emit = chain.finish
+            intake, chain = chain, type(chain)()
+            chains.append(chain)
+            if task.has_own_process:
+                stage = ProcessStage(run, task, intake)
+            elif task.options.is_batch:
+                stage = BatchStage(run, task, function, intake)
+            else:
+                stage = single = SingleStage(run, task, function)
+                intake.on_ready = partial(_forward_in_order, intake, single)
+        else:
+            stage = single = SingleStage(run, task, function)
+            upstream.emit = single.put
+        stage.chain = chain
+        stages.append(stage)
+        upstream = stage
+    upstream.emit = chain.finish
+    for each in chains:
+        each.on_head = partial(_let_head_go, [stage for stage in stages if stage.chain is each])
+    return Wiring(source, stages, chains)
+
+
+def _forward_in_order(intake: Chain, stage: SingleStage) -> None:
+    """Move what is next in order into *stage* and its own chain."""
+    while (slot := intake.take()) is not None:
+        slot.done = False
+        stage.chain.append(slot)
+        stage.put(slot)
+    if intake.exhausted and not stage.chain.closed:
+        stage.chain.close()
+
+
+def _let_head_go(stages: Sequence[Stage], head: Slot) -> None:
+    """The head may go on whatever the window says, wherever in its chain it is stuck."""
+    if head.parked is not None:
+        head.parked.set()
+    for stage in stages:
+        stage.relieve()

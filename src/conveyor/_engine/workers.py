@@ -1,0 +1,110 @@
+"""
+A pool of long-lived workers that grows on demand, and the wake-one rule.
+
+Starting a task costs as much as a hundred trivial calls and waking one as much as twenty, so:
+
+- whoever adds work summons a worker only if none is already on its way;
+- a worker that takes an item while more are waiting summons the next one *before* it makes its
+  call.
+
+A function that never suspends is then served by one worker at the speed of a loop, a slow one fans
+out to the limit, and the workers of a full pool take their next item without being woken.
+
+``wakeable`` is all that the hot paths look at: it says that a worker could be summoned and that
+none is on its way. Each parked worker waits for an event of its own, so no wake-up can be lost
+between two of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope, Event
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class WorkerPool:
+    """
+    Up to *limit* workers; a subclass says what each of them does in :meth:`work`.
+
+    :param run: the run whose task group holds the workers
+    :param name: of the task they serve
+    :param limit: workers at most, at least 1
+    """
+
+    def __init__(self, run: Run, name: str, limit: int) -> None:
+        self.run = run
+        self.name = name
+        self.limit = limit
+        self.workers = 0
+        self.wakeable = True
+        self._coming = False
+        self._idle: list[Event] = []
+
+    async def work(self) -> None:
+        """Serve until there is nothing to do; runs once in each worker's task."""
+        raise NotImplementedError
+
+    def summon(self) -> None:
+        """Wake or start a worker; call this only if ``wakeable``."""
+        self.wakeable = False
+        if self._idle:
+            self._coming = True
+            self._idle.pop().set()
+        elif self.workers < self.limit:
+            self._coming = True
+            self.workers += 1
+            self.run.start_soon(self._worker)
+
+    def arrive(self) -> None:
+        """Say that the summoned worker is here; it takes its work before it awaits anything."""
+        self._coming = False
+        self.wakeable = (bool(self._idle) or self.workers < self.limit) and not self.run.stopping
+
+    async def park(self, deadline: float | None = None) -> None:
+        """
+        Wait to be summoned, at most until *deadline*.
+
+        :param deadline: clock reading; ``None`` to wait for as long as it takes
+        """
+        event = Event()
+        self._idle.append(event)
+        if not self._coming:
+            self.wakeable = not self.run.stopping
+        if deadline is None:
+            await event.wait()
+        else:
+            with CancelScope(deadline=deadline):
+                await event.wait()
+            if not event.is_set():
+                # The time came first: nobody summoned us, so leave the idle ones.
+                self._idle.remove(event)
+                return self._refresh()
+        self.arrive()
+        return None
+
+    def retire(self) -> None:
+        """Say that the calling worker ends although there may be work; another may be started."""
+        self.workers -= 1
+        self._refresh()
+
+    def stop(self) -> None:
+        """Summon nobody any more."""
+        self.wakeable = False
+
+    def _refresh(self) -> None:
+        self.wakeable = (
+            not self._coming
+            and not self.run.stopping
+            and (bool(self._idle) or self.workers < self.limit)
+        )
+
+    async def _worker(self, *args: Any) -> None:
+        # Everything that can go wrong in a worker, engine code included, ends in the run's
+        # first-failure record; an error that bypassed it would leave the run waiting for ever.
+        try:
+            await self.work(*args)
+        except BaseException as error:
+            self.run.worker_failed(error, self.name)

@@ -1,0 +1,176 @@
+"""
+The run context: settings of a run, and data that its tasks share.
+
+Each run works on its own copy; inside a task :func:`get_current_context` returns it.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, fields
+from typing import Any, Awaitable, Literal, TypeVar, get_args
+
+__all__ = [
+    "Context",
+    "ContextManager",
+    "ExecutionMode",
+    "PipelineContext",
+    "get_current_context",
+    "set_current_context",
+    "with_context",
+]
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="PipelineContext")
+
+ExecutionMode = Literal["ordered", "as_completed"]
+"""``"ordered"`` gives results in input order, ``"as_completed"`` as they are ready."""
+
+
+@dataclass
+class PipelineContext:
+    """
+    Settings of a run and the data shared among its tasks.
+
+    :param execution_mode: ``"ordered"`` or ``"as_completed"``
+    :param max_parallelism: calls in flight over all stages of a run; ``None`` for no such cap
+    :param pipeline_id: identifies a run; each run's copy has a fresh one
+    :param data: whatever the tasks share
+    :param max_in_flight: items a run holds between source and consumer; ``None`` for 1,000, or
+        more where the concurrency limits and batch sizes need it
+    :raises ValueError: if a setting is out of its range
+    """
+
+    execution_mode: ExecutionMode = "ordered"
+    max_parallelism: int | None = None
+    pipeline_id: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    max_in_flight: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.execution_mode not in get_args(ExecutionMode):
+            raise ValueError(
+                "execution_mode must be 'ordered' or 'as_completed', "
+                f"got {self.execution_mode!r}"
+            )
+        for name in ("max_parallelism", "max_in_flight"):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise TypeError(f"{name} must be an int or None, got {number!r}")
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, or None, got {number!r}")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """
+        Return ``data[key]``, or *default* if there is no such key.
+
+        :param key: name in :attr:`data`
+        :param default: what to return instead
+        """
+        return self.data.get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.data
+
+    def require(self, *keys: str) -> None:
+        """
+        Check that *keys* are present and not ``None``; for the start of a program.
+
+        :param keys: names expected in :attr:`data`
+        :raises ValueError: naming every missing key
+        """
+        missing = [key for key in keys if self.data.get(key) is None]
+        if missing:
+            names = ", ".join(repr(key) for key in missing)
+            raise ValueError(f"the pipeline context lacks required data: {names}")
+
+    def copy(self: Self) -> Self:
+        """Return a copy with its own ``data`` dictionary; the values in it are shared."""
+        duplicate = copy.copy(self)
+        duplicate.data = dict(self.data)
+        return duplicate
+
+    def updated(self: Self, **changes: Any) -> Self:
+        """
+        Return a copy with known fields set and all other names put into ``data``.
+
+        :param changes: fields of the context, or keys of its data
+        :raises ValueError: if a field's value is out of its range
+        """
+        duplicate = self.copy()
+        known = {each.name for each in fields(PipelineContext)}
+        for name, value in changes.items():
+            if name == "data":
+                duplicate.data = dict(value)
+            elif name in known:
+                setattr(duplicate, name, value)
+            else:
+                duplicate.data[name] = value
+        duplicate.__post_init__()
+        return duplicate
+
+
+class Context(PipelineContext):
+    """
+    A :class:`PipelineContext` built data-first: ``Context({"api_key": ...}, max_parallelism=8)``.
+
+    :param data: whatever the tasks share
+    :param settings: fields of :class:`PipelineContext`
+    """
+
+    def __init__(self, data: dict[str, Any] | None = None, **settings: Any) -> None:
+        super().__init__(data={} if data is None else data, **settings)
+
+
+_current: ContextVar[PipelineContext | None] = ContextVar("conveyor_context", default=None)
+
+
+def get_current_context() -> PipelineContext | None:
+    """Return the context of the run that calls us, ``None`` outside of any run."""
+    return _current.get()
+
+
+def set_current_context(context: PipelineContext | None) -> None:
+    """
+    Make *context* the current one for the code that follows in this task.
+
+    :param context: a context, or ``None``
+    """
+    _current.set(context)
+
+
+class ContextManager:
+    """
+    ``with ContextManager(context):`` makes *context* current inside the block.
+
+    :param context: the context to set
+    """
+
+    def __init__(self, context: PipelineContext) -> None:
+        self.context = context
+        self._tokens: list[Token[PipelineContext | None]] = []
+
+    def __enter__(self) -> PipelineContext:
+        self._tokens.append(_current.set(self.context))
+        return self.context
+
+    def __exit__(self, *exc_info: object) -> None:
+        _current.reset(self._tokens.pop())
+
+
+async def with_context(context: PipelineContext, awaitable: Awaitable[T]) -> T:
+    """
+    Await *awaitable* with *context* as the current one.
+
+    :param context: the context to set
+    :param awaitable: usually a coroutine
+    :return: what it returns
+    """
+    with ContextManager(context):
+        return await awaitable

@@ -1,0 +1,176 @@
+"""
+What to do when a call fails: retry settings, error handlers and every exception of this library.
+
+For each call the order is: attempts with backoff, then the ``error_handler``, then ``on_error``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Callable, Literal, Tuple, Type, Union
+
+__all__ = [
+    "CollectLimitError",
+    "ConveyorError",
+    "ErrorAction",
+    "ErrorHandler",
+    "LedgerError",
+    "LoggingErrorHandler",
+    "RetryConfig",
+    "RetryOn",
+    "StreamClosedError",
+    "StreamConsumedError",
+]
+
+ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
+"""What becomes of an item (or batch) whose last attempt failed."""
+
+# Evaluated at run time, hence the spelling that Python 3.10 accepts inside Union.
+RetryOn = Union[
+    Type[Exception], Tuple[Type[Exception], ...], Callable[[Exception], bool]
+]
+"""Which errors are worth another attempt: a type, a tuple of types, or a predicate."""
+
+
+class ConveyorError(Exception):
+    """Base of the errors that this library itself raises about a stream or a run."""
+
+
+class StreamConsumedError(ConveyorError, RuntimeError):
+    """A pipeline stream was iterated a second time; call the pipeline again for a new one."""
+
+
+class StreamClosedError(ConveyorError, RuntimeError):
+    """The stream was closed, or its run cancelled, before the iteration reached its end."""
+
+
+class CollectLimitError(ConveyorError, RuntimeError):
+    """``collect(limit=n)`` met result number n + 1."""
+
+
+class LedgerError(ConveyorError, RuntimeError):
+    """
+    Items went into a stage that neither came out nor were accounted for.
+
+    A bug in this library, raised instead of handing over truncated results.
+    """
+
+
+@dataclass
+class RetryConfig:
+    """
+    How often, how late and after which errors a call is repeated.
+
+    :param max_attempts: calls in total, the first included, at least 1
+    :param base_delay: seconds before the first retry
+    :param exponential_backoff: multiply the delay by *backoff_multiplier* after each attempt
+    :param max_delay: upper bound of one delay in seconds, jitter included
+    :param backoff_multiplier: factor between one delay and the next
+    :param jitter: fraction of the delay added at random; 0 turns it off, ``True`` draws the whole
+        delay from between 0 and its value ("full jitter")
+    :param retry_on: exception type, tuple of types, or predicate; cancellation is never retried
+    :raises ValueError: if a number is out of its range
+    :raises TypeError: if a value is of the wrong type
+    """
+
+    max_attempts: int = 3
+    base_delay: float = 1.0
+    exponential_backoff: bool = True
+    max_delay: float = 60.0
+    backoff_multiplier: float = 2.0
+    jitter: float | bool = 0.1
+    retry_on: RetryOn = Exception
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int):
+            raise TypeError(f"max_attempts must be an int, got {self.max_attempts!r}")
+        if self.max_attempts < 1:
+            raise ValueError(
+                f"max_attempts must be at least 1 (the first call counts), got {self.max_attempts}"
+            )
+        for name in ("base_delay", "max_delay", "backoff_multiplier", "jitter"):
+            number = getattr(self, name)
+            if not isinstance(number, (int, float)):
+                raise TypeError(f"{name} must be a number, got {number!r}")
+            if not number >= 0:
+                raise ValueError(f"{name} must not be negative, got {number!r}")
+        if not _is_retry_on(self.retry_on):
+            raise TypeError(
+                "retry_on must be an Exception type, a tuple of them, or a predicate taking the "
+                f"error, got {self.retry_on!r}"
+            )
+
+    def is_retryable(self, error: Exception) -> bool:
+        """
+        Tell whether *error* is worth another attempt.
+
+        :param error: what the call raised
+        """
+        if isinstance(self.retry_on, (type, tuple)):
+            return isinstance(error, self.retry_on)
+        return bool(self.retry_on(error))
+
+
+def _is_retry_on(value: object) -> bool:
+    if isinstance(value, type):
+        return issubclass(value, Exception)
+    if isinstance(value, tuple):
+        return all(isinstance(each, type) and issubclass(each, Exception) for each in value)
+    return callable(value)
+
+
+class ErrorHandler:
+    """
+    Base class of custom error handlers.
+
+    A handler is asked once per failed call, after its last attempt, and wins over ``on_error``.
+    Any object with a ``handle_error`` method of this signature will do.
+    """
+
+    async def handle_error(
+        self, error: Exception, item: Any, task_name: str, attempt: int
+    ) -> tuple[bool, Any]:
+        """
+        Decide what becomes of a failed call.
+
+        :param error: what the last attempt raised
+        :param item: the item, or for a batch task the whole batch as a list
+        :param task_name: name of the task that failed
+        :param attempt: number of attempts made, the first is 1
+        :return: ``(True, None)`` skips the item, ``(True, value)`` uses *value* as the result of
+            the call, ``(False, anything)`` raises the error
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define "
+            "'async def handle_error(self, error, item, task_name, attempt)'"
+        )
+
+
+class LoggingErrorHandler(ErrorHandler):
+    """
+    Log the error and go on, with a replacement value or without the item.
+
+    The record names the task, the attempt and the type of the error; the error's message is left
+    out because messages tend to quote the item.
+
+    :param logger: where to log, by default the logger ``conveyor``
+    :param replacement_value: result to use instead; ``None`` skips the item
+    """
+
+    def __init__(
+        self, logger: logging.Logger | None = None, replacement_value: Any = None
+    ) -> None:
+        self.logger = logger or logging.getLogger("conveyor")
+        self.replacement_value = replacement_value
+
+    async def handle_error(
+        self, error: Exception, item: Any, task_name: str, attempt: int
+    ) -> tuple[bool, Any]:
+        """
+        Log the error at level ERROR.
+
+        :return: ``(True, replacement_value)``
+        """
+        self.logger.error("Error in %s (attempt %d): %s", task_name, attempt, type(error).__name__)
+        return True, self.replacement_value

@@ -1,0 +1,269 @@
+"""
+The keywords of a task: their types, their checks, and the several spellings of retry.
+
+:class:`SingleTaskOptions` and :class:`BatchTaskOptions` say which keywords the decorators take;
+:class:`TaskOptions` is what a task keeps of them, checked and in one spelling. Adding a keyword
+means adding it to both.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Mapping, TypedDict, get_args
+
+from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
+
+__all__ = ["BatchTaskOptions", "SingleTaskOptions", "TaskOptions"]
+
+
+class SingleTaskOptions(TypedDict, total=False):
+    """
+    Keywords of ``@single_task``.
+
+    ``on_error`` (default ``"fail"``)
+        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries).
+    ``retry_attempts`` (1), ``max_retries``
+        Calls in total, or calls after the first; give one of them.
+    ``retry_delay`` (1.0), ``retry_max_delay`` (60.0)
+        Seconds before the first retry; upper bound of one delay.
+    ``retry_exponential_backoff`` (True), ``retry_backoff`` (2.0)
+        Whether, and by what, the delay is multiplied each time.
+    ``retry_jitter`` (0.1), ``retry_on`` (Exception), ``retry_config``
+        See :class:`~conveyor.RetryConfig`, which may be given in place of the flat keywords.
+    ``error_handler``
+        An :class:`~conveyor.ErrorHandler`; asked after the last attempt, wins over ``on_error``.
+    ``task_name``
+        Name in errors, logs and statistics; by default the function's.
+    ``concurrency_limit``
+        Calls in flight; by default 100 for single tasks and 1 for batch tasks.
+    ``timeout``
+        Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
+    ``flatten`` (True)
+        Spread a returned ``list`` into items; ``False`` keeps it whole.
+    ``in_order`` (False)
+        Start the calls in input order (in an ordered run).
+    """
+
+    on_error: ErrorAction
+    retry_attempts: int
+    max_retries: int
+    retry_delay: float
+    retry_exponential_backoff: bool
+    retry_backoff: float
+    retry_max_delay: float
+    retry_jitter: float | bool
+    retry_on: RetryOn
+    retry_config: RetryConfig | None
+    error_handler: ErrorHandler | None
+    task_name: str | None
+    concurrency_limit: int | None
+    timeout: float | None
+    flatten: bool
+    in_order: bool
+
+
+class BatchTaskOptions(SingleTaskOptions, total=False):
+    """
+    Keywords of ``@batch_task``: those of :class:`SingleTaskOptions`, and these.
+
+    ``on_error``
+        Also ``"skip_batch"``; ``"skip_item"`` splits a failing batch and retries the parts until
+        only items that fail by themselves are dropped.
+    ``min_size`` (1), ``max_size`` (``min_size``)
+        Items per batch.
+    ``max_wait``
+        Seconds from a batch's first item until it is sent although it is not full.
+    """
+
+    min_size: int
+    max_size: int | None
+    max_wait: float | None
+
+
+# flat keyword -> field of RetryConfig
+_RETRY_FIELDS = {
+    "retry_attempts": "max_attempts",
+    "retry_delay": "base_delay",
+    "retry_exponential_backoff": "exponential_backoff",
+    "retry_backoff": "backoff_multiplier",
+    "retry_max_delay": "max_delay",
+    "retry_jitter": "jitter",
+    "retry_on": "retry_on",
+}
+_BATCH_ONLY = frozenset({"min_size", "max_size", "max_wait"})
+_KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a task keeps of its keywords, checked and in one spelling."""
+
+    task_name: str
+    is_batch: bool = False
+    on_error: ErrorAction = "fail"
+    retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
+    error_handler: ErrorHandler | None = None
+    concurrency_limit: int | None = None
+    timeout: float | None = None
+    flatten: bool = True
+    in_order: bool = False
+    min_size: int = 1
+    max_size: int | None = None
+    max_wait: float | None = None
+
+    def __post_init__(self) -> None:
+        name = self.task_name
+        _check_on_error(self.on_error, name, self.is_batch)
+        _check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
+        _check_count("min_size", self.min_size, name)
+        _check_count("max_size", self.max_size, name, optional=True)
+        _check_seconds("timeout", self.timeout, name, zero=False)
+        _check_seconds("max_wait", self.max_wait, name, zero=True)
+        for flag in ("flatten", "in_order"):
+            if not isinstance(getattr(self, flag), bool):
+                raise TypeError(
+                    f"task {name!r}: {flag} must be True or False, got {getattr(self, flag)!r}"
+                )
+        if self.max_size is not None and self.min_size > self.max_size:
+            raise ValueError(
+                f"task {name!r}: min_size={self.min_size} is larger than "
+                f"max_size={self.max_size}; give max_size={self.min_size} or more"
+            )
+        _check_error_handler(self.error_handler, name)
+
+    @property
+    def limit(self) -> int:
+        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
+        if self.concurrency_limit is not None:
+            return self.concurrency_limit
+        return 1 if self.is_batch else 100
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a full batch: ``max_size``, by default ``min_size``."""
+        return self.min_size if self.max_size is None else self.max_size
+
+    def updated(self, given: Mapping[str, Any]) -> TaskOptions:
+        """
+        Return these options with the keywords *given* laid over them.
+
+        :param given: keywords as the decorators take them
+        :raises TypeError: for an unknown keyword, contradicting ones, or a value of a wrong type
+        :raises ValueError: for a value out of range
+        """
+        self._check_names(given)
+        changes = {name: value for name, value in given.items() if name in _PLAIN_FIELDS}
+        if changes.get("task_name", "") is None:
+            del changes["task_name"]
+        elif not isinstance(changes.get("task_name", ""), str):
+            raise TypeError(f"task_name must be a str, got {changes['task_name']!r}")
+        changes["retry"] = self._updated_retry(given)
+        if given.get("on_error") == "retry":
+            changes["on_error"] = "fail"
+        return replace(self, **changes)
+
+    def _check_names(self, given: Mapping[str, Any]) -> None:
+        for name in given:
+            if name not in _KNOWN:
+                near = difflib.get_close_matches(name, _KNOWN, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"task {self.task_name!r}: unknown option {name!r}{hint}")
+            if name in _BATCH_ONLY and not self.is_batch:
+                raise TypeError(
+                    f"task {self.task_name!r}: {name} is an option of batch tasks; "
+                    f"write @batch_task({name}={given[name]!r})"
+                )
+
+    def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
+        flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
+        config = given.get("retry_config")
+        if config is not None:
+            if flat:
+                raise TypeError(
+                    f"task {self.task_name!r}: give either retry_config or {flat[0]}, not both; "
+                    f"put {_RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
+                )
+            if not isinstance(config, RetryConfig):
+                raise TypeError(
+                    f"task {self.task_name!r}: retry_config must be a RetryConfig, got {config!r}"
+                )
+            return replace(config)
+        changes = {_RETRY_FIELDS[name]: given[name] for name in flat if name in _RETRY_FIELDS}
+        if "max_retries" in given:
+            if "retry_attempts" in given:
+                raise TypeError(
+                    f"task {self.task_name!r}: give either retry_attempts (calls in total) or "
+                    "max_retries (calls after the first), not both"
+                )
+            _check_count("max_retries", given["max_retries"], self.task_name, least=0)
+            changes["max_attempts"] = given["max_retries"] + 1
+        elif given.get("on_error") == "retry" and "retry_attempts" not in given:
+            changes["max_attempts"] = max(4, self.retry.max_attempts)
+        if "retry_attempts" in given:
+            _check_count("retry_attempts", given["retry_attempts"], self.task_name)
+        for name in ("retry_delay", "retry_max_delay", "retry_backoff"):
+            if name in given:
+                _check_seconds(name, given[name], self.task_name, zero=True, optional=False)
+        try:
+            return replace(self.retry, **changes)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"task {self.task_name!r}: {error}") from None
+
+
+_PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+
+
+def _check_on_error(value: object, task: str, is_batch: bool) -> None:
+    allowed = [each for each in get_args(ErrorAction) if is_batch or each != "skip_batch"]
+    if value in allowed:
+        return
+    if value == "skip_batch":
+        raise ValueError(
+            f"task {task!r}: on_error='skip_batch' is for batch tasks; write on_error='skip_item'"
+        )
+    raise ValueError(
+        f"task {task!r}: on_error must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+    )
+
+
+def _check_count(
+    option: str, value: object, task: str, *, least: int = 1, optional: bool = False
+) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"task {task!r}: {option} must be an int, got {value!r}")
+    if value < least:
+        unlimited = ", or None for the default" if optional else ""
+        raise ValueError(
+            f"task {task!r}: {option} must be at least {least}{unlimited}, got {value!r}"
+        )
+
+
+def _check_seconds(
+    option: str, value: object, task: str, *, zero: bool, optional: bool = True
+) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"task {task!r}: {option} must be a number, got {value!r}")
+    if not (value >= 0 if zero else value > 0):
+        bound = "0 or more" if zero else "more than 0"
+        leave_out = f"; leave {option} out for none" if optional else ""
+        raise ValueError(f"task {task!r}: {option} must be {bound}, got {value!r}{leave_out}")
+
+
+def _check_error_handler(handler: object, task: str) -> None:
+    if handler is None:
+        return
+    if isinstance(handler, type):
+        raise TypeError(
+            f"task {task!r}: error_handler must be an instance, "
+            f"got the class; write error_handler={handler.__name__}()"
+        )
+    if not callable(getattr(handler, "handle_error", None)):
+        raise TypeError(
+            f"task {task!r}: error_handler must be an ErrorHandler (an object with a "
+            f"handle_error method), got {handler!r}"
+        )

@@ -1,0 +1,176 @@
+"""
+Composition: tasks in a row, and the context they run in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, AsyncIterable, Generic, Iterable, TypeVar, cast
+
+import anyio
+
+
+from .context import ExecutionMode, PipelineContext
+from .stream import NO_DATA, PipelineStream, TaskCall, check_data
+from .tasks import BaseTask
+
+__all__ = ["Pipeline"]
+
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+Next = TypeVar("Next")
+
+
+class Pipeline(Generic[In, Out]):
+    """
+    Tasks in a row.
+
+    ``|`` and ``with_*`` return a new pipeline; :meth:`add` appends in place. A run takes a snapshot
+    when the pipeline is called, so one pipeline can be run many times, also concurrently.
+
+    :param context: settings of its runs and data for its tasks
+    """
+
+    def __init__(self, context: PipelineContext | None = None) -> None:
+        if context is not None and not isinstance(context, PipelineContext):
+            raise TypeError(
+                f"context must be a PipelineContext, got a {type(context).__name__}; "
+                "write Pipeline(context=Context({...}))"
+            )
+        self.context = PipelineContext() if context is None else context
+        self._stages: tuple[BaseTask[Any, Any], ...] = ()
+
+    @property
+    def stages(self) -> tuple[BaseTask[Any, Any], ...]:
+        """The tasks, first to last."""
+        return self._stages
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {' | '.join(task.task_name for task in self._stages) or 'empty'}>"
+
+    # Composition
+
+    def add(self, *tasks: Any) -> Pipeline[Any, Any]:
+        """
+        Append tasks in place.
+
+        :param tasks: tasks, calls of tasks, or pipelines
+        :return: this pipeline
+        :raises TypeError: for anything else
+        """
+        for task in tasks:
+            self._stages += _stages_of(task)
+        return self
+
+    def __or__(self, other: BaseTask[Out, Next] | Pipeline[Out, Next]) -> Pipeline[In, Next]:
+        context = self.context
+        # A pipeline nobody configured has no opinion about the context.
+        if isinstance(other, Pipeline) and context == PipelineContext():
+            context = other.context
+        return Pipeline(context.copy()).add(*self._stages, other)
+
+    def with_context(self, **fields: Any) -> Pipeline[In, Out]:
+        """
+        Return a pipeline with a changed context.
+
+        :param fields: known fields of :class:`PipelineContext` are set, others go into ``data``
+        :raises ValueError: if a field's value is out of its range
+        """
+        return Pipeline(self.context.updated(**fields)).add(*self._stages)
+
+    def with_execution_mode(self, mode: ExecutionMode) -> Pipeline[In, Out]:
+        """
+        Return a pipeline with an order of results.
+
+        :param mode: ``"ordered"`` or ``"as_completed"``
+        """
+        return self.with_context(execution_mode=mode)
+
+    # Use
+
+    def __call__(
+        self,
+        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        *args: Any,
+        **kwargs: Any,
+    ) -> PipelineStream[Out]:
+        """
+        Return the stream of results for *data*; nothing runs until it is consumed.
+
+        :param data: an iterable or async iterable is iterated lazily, and closed; ``str``,
+            ``bytes``, mappings and anything else is one item. Without data the first task is the
+            source, called once without an item.
+        :param args: further arguments for the first task, after the item
+        :param kwargs: named arguments for the first task
+        :raises TypeError: if *data* cannot be meant as data
+        """
+        check_data(data)
+        stages = self._stages
+        if not stages and (data is NO_DATA or args or kwargs):
+            raise TypeError(
+                "an empty pipeline has no task that could take arguments or be the source; "
+                "write Pipeline()(data), or add a task"
+            )
+        if data is NO_DATA:
+            stages[0].as_source()
+        if args or kwargs:
+            stages = (stages[0].with_more_inputs(args, kwargs), *stages[1:])
+        return PipelineStream(stages, data, self.context.copy())
+
+    def as_completed(
+        self,
+        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        *args: Any,
+        **kwargs: Any,
+    ) -> PipelineStream[Out]:
+        """
+        Return the stream of results for *data* in completion order.
+
+        :param data: as when calling the pipeline
+        :param args: as when calling the pipeline
+        :param kwargs: as when calling the pipeline
+        """
+        return self(data, *args, **kwargs).as_completed()
+
+    def run(
+        self,
+        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        *args: Any,
+        backend: str = "asyncio",
+        **kwargs: Any,
+    ) -> list[Out]:
+        """
+        Run from synchronous code.
+
+        :param data: as when calling the pipeline
+        :param args: as when calling the pipeline
+        :param backend: ``"asyncio"`` or ``"trio"``
+        :param kwargs: as when calling the pipeline
+        :return: all results
+        :raises RuntimeError: if an event loop is running in this thread
+        :raises ValueError: if there is no such backend, or it is not installed
+        """
+        stream = self(data, *args, **kwargs)
+        if backend not in ("asyncio", "trio"):
+            raise ValueError(f"backend must be 'asyncio' or 'trio', got {backend!r}")
+        try:
+            return anyio.run(stream.collect, backend=backend)
+        except LookupError as error:
+            if isinstance(error.__cause__, ImportError):
+                raise ValueError(
+                    f"backend {backend!r} is not installed; "
+                    f"pip install 'conveyor-streaming[{backend}]'"
+                ) from error
+            raise
+
+
+def _stages_of(part: object) -> tuple[BaseTask[Any, Any], ...]:
+    if isinstance(part, Pipeline):
+        return cast("Pipeline[Any, Any]", part).stages
+    if isinstance(part, TaskCall):
+        return (part.bound(),)
+    if isinstance(part, BaseTask):
+        return (part,)
+    hint = "; write @single_task above its 'def'" if callable(part) else ""
+    raise TypeError(
+        f"a pipeline is made of tasks and pipelines, got a {type(part).__name__}{hint}"
+    )

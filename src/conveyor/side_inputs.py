@@ -1,0 +1,142 @@
+"""
+Side inputs: what a task's function gets besides the item.
+
+A plain value is passed as it is. A coroutine is awaited and a stream asked for its first item, once
+per configured task, whoever asks first; the value is kept for later runs. An async iterator is
+passed on as a :class:`SharedIterator`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator
+from typing import Any, Callable, Coroutine
+
+from anyio import Lock
+
+from .stream import AsyncStream
+
+__all__ = ["SharedIterator", "SideInputs"]
+
+
+class SharedIterator(AsyncIterator[Any]):
+    """
+    An async iterator that many calls may use at once.
+
+    Concurrent ``anext()`` calls queue up, first come first served, where the bare iterator would
+    raise. All other attributes are those of the iterator itself.
+
+    :param iterator: what the calls share; whoever made it closes it
+    """
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self._iterator = iterator
+        self._lock: Lock | None = None
+
+    async def __anext__(self) -> Any:
+        if self._lock is None:
+            self._lock = Lock()
+        async with self._lock:
+            return await self._iterator.__anext__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._iterator, name)
+
+
+class _Pending:
+    """A value that is not there yet: fetched once, by whoever needs it first."""
+
+    def __init__(self, fetch: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._fetch: Callable[[], Coroutine[Any, Any, Any]] | None = fetch
+        self._lock: Lock | None = None
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    async def get(self) -> Any:
+        if self._lock is None:
+            self._lock = Lock()
+        async with self._lock:
+            fetch, self._fetch = self._fetch, None
+            if fetch is not None:
+                # A coroutine cannot be awaited again, so a fetch cut short is final too.
+                self._error = RuntimeError(
+                    "a side input was cancelled before it had a value; configure the task again "
+                    "with with_inputs(...)"
+                )
+                try:
+                    self._value = await fetch()
+                except Exception as error:
+                    self._error = error
+                else:
+                    self._error = None
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def _prepare(value: Any) -> Any:
+    if isinstance(value, (_Pending, SharedIterator)):
+        return value
+    if isinstance(value, AsyncStream):
+        return _Pending(value.first)
+    if inspect.iscoroutine(value):
+
+        async def fetch() -> Any:
+            return await value
+
+        return _Pending(fetch)
+    if isinstance(value, AsyncIterator):
+        return SharedIterator(value)
+    return value
+
+
+async def _resolve(value: Any) -> Any:
+    return await value.get() if isinstance(value, _Pending) else value
+
+
+class SideInputs:
+    """
+    The arguments of a task after the item.
+
+    :param args: positional ones
+    :param kwargs: named ones
+    """
+
+    def __init__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
+        self.args = tuple(_prepare(each) for each in args)
+        self.kwargs = {name: _prepare(each) for name, each in (kwargs or {}).items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.args or self.kwargs)
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether the calls share an async iterator, and so must start in input order."""
+        return any(
+            isinstance(each, SharedIterator) for each in (*self.args, *self.kwargs.values())
+        )
+
+    def updated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SideInputs:
+        """
+        Return these inputs with *args*, if there are any, in place of the positional ones and
+        *kwargs* laid over the named ones.
+
+        :param args: positional arguments
+        :param kwargs: named arguments
+        """
+        return SideInputs(args or self.args, {**self.kwargs, **kwargs})
+
+    async def bind(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """
+        Return *function* with these inputs bound after its own arguments.
+
+        :param function: any callable
+        :raises Exception: what a coroutine or stream among the inputs raised
+        """
+        args = [await _resolve(each) for each in self.args]
+        kwargs = {name: await _resolve(each) for name, each in self.kwargs.items()}
+
+        def bound(*items: Any) -> Any:
+            return function(*items, *args, **kwargs)
+
+        return bound

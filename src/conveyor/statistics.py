@@ -1,0 +1,77 @@
+"""
+Snapshots of what a run has counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._engine.run import Run
+
+__all__ = ["RunStatistics", "StageStatistics"]
+
+
+@dataclass(frozen=True)
+class StageStatistics:
+    """
+    Counts of one stage; items unless it says otherwise.
+
+    ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
+    ``dropped`` were too few at the end for a batch; ``calls`` were made for single items or
+    batches, ``retried`` of them again.
+    """
+
+    task_name: str
+    items_in: int
+    calls: int
+    filtered: int
+    skipped: int
+    dropped: int
+    retried: int
+
+
+@dataclass(frozen=True)
+class RunStatistics:
+    """
+    Counts of a run: items pulled from the source, stage by stage, and delivered to the consumer.
+    """
+
+    items_in: int
+    stages: tuple[StageStatistics, ...]
+    items_out: int
+
+    @property
+    def skipped(self) -> int:
+        """Items left out because of errors, over all stages."""
+        return sum(stage.skipped for stage in self.stages)
+
+    @property
+    def dropped(self) -> int:
+        """Items too few at the end for a batch, over all stages."""
+        return sum(stage.dropped for stage in self.stages)
+
+    @classmethod
+    def of(cls, run: Run) -> RunStatistics:
+        """
+        Take a snapshot.
+
+        :param run: any run, at any time
+        """
+        return cls(
+            items_in=run.source.pulled,
+            stages=tuple(
+                StageStatistics(
+                    task_name=stage.name,
+                    items_in=stage.items_taken,
+                    calls=stage.counters.taken,
+                    filtered=stage.counters.filtered,
+                    skipped=stage.counters.skipped,
+                    dropped=stage.counters.dropped,
+                    retried=stage.counters.retried,
+                )
+                for stage in run.stages
+            ),
+            items_out=run.handoff.delivered,
+        )
