@@ -1,8 +1,83 @@
-"""Conveyor."""
+"""
+Asynchronous pipelines: plain functions, marked as tasks, chained with ``|``.
 
-from .context import *
+::
+
+    @single_task
+    async def fetch(url: str) -> str: ...
+
+    @batch_task(max_size=100)
+    async def store(pages: list[str]) -> int: ...
+
+    async for count in (fetch | store)(urls):
+        ...
+
+Where things are:
+
+=================== ===============================================================
+``decorators``      ``single_task``, ``batch_task``
+``tasks``           what they make: immutable descriptions
+``options``         the keywords of a task, checked
+``pipeline``        composition
+``stream``          the handle on the results, and the ways of consuming it
+``side_inputs``     arguments of a task besides the item
+``context``         settings of a run, and data shared by its tasks
+``error_handling``  retry settings, error handlers, every public exception
+``statistics``      what a run has counted
+``_engine``         everything that runs
+=================== ===============================================================
+"""
+
+from .context import (
+    Context,
+    ContextManager,
+    ExecutionMode,
+    PipelineContext,
+    get_current_context,
+    set_current_context,
+    with_context,
+)
 from .decorators import batch_task, single_task
-from .error_handling import *
+from .error_handling import (
+    CollectLimitError,
+    ConveyorError,
+    ErrorAction,
+    ErrorHandler,
+    LedgerError,
+    LoggingErrorHandler,
+    RetryConfig,
+    StreamClosedError,
+    StreamConsumedError,
+)
 from .pipeline import Pipeline
+from .statistics import RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
+
+__all__ = [
+    "AsyncStream",
+    "BaseTask",
+    "BatchTask",
+    "CollectLimitError",
+    "Context",
+    "ContextManager",
+    "ConveyorError",
+    "ErrorAction",
+    "ErrorHandler",
+    "ExecutionMode",
+    "LedgerError",
+    "LoggingErrorHandler",
+    "Pipeline",
+    "PipelineContext",
+    "RetryConfig",
+    "RunStatistics",
+    "SingleTask",
+    "StageStatistics",
+    "StreamClosedError",
+    "StreamConsumedError",
+    "batch_task",
+    "get_current_context",
+    "set_current_context",
+    "single_task",
+    "with_context",
+]

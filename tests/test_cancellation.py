@@ -1,0 +1,283 @@
+"""Cancellation: by scopes, by timeouts and natively, at every point; nothing lost, nothing alive."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from conveyor import Pipeline, StreamClosedError, batch_task, single_task
+from helpers import ticks
+
+
+@single_task
+async def slow(item: int) -> int:
+    await anyio.sleep(1 + item % 3)
+    return item
+
+
+@batch_task(max_size=2)
+async def pairs(batch: list[int]) -> list[int]:
+    await anyio.sleep(1)
+    return batch
+
+
+# Hazards 3 and 4: timeouts around anext()
+
+
+@pytest.mark.parametrize("mode", ["ordered", "as_completed"])
+async def test_a_timeout_per_anext_loses_nothing(mode: Any) -> None:
+    """Waits that time out inside ``async with`` neither lose nor duplicate a result."""
+    received: list[int] = []
+    timeouts = 0
+    async with (slow | pairs | slow).with_execution_mode(mode)(range(30)) as results:
+        while True:
+            with anyio.move_on_after(0.4) as scope:
+                try:
+                    received.append(await anext(results))
+                except StopAsyncIteration:
+                    break
+            timeouts += scope.cancelled_caught
+    assert sorted(received) == list(range(30))
+    assert mode == "as_completed" or received == list(range(30))
+    assert timeouts > 3
+
+
+async def test_a_result_that_comes_with_the_timeout_is_kept() -> None:
+    """Results and deadlines that fall on the same instant lose nothing either."""
+    received: list[int] = []
+    async with slow(range(9)) as results:
+        while len(received) < 9:
+            with anyio.move_on_after(1):
+                received.append(await anext(results))
+    assert received == list(range(9))
+
+
+async def test_after_a_timeout_a_plain_iteration_is_closed() -> None:
+    """A plain iteration whose ``anext`` is cancelled says so later, instead of ending silently."""
+    stream = slow(range(30))
+    iterator = aiter(stream)
+    with anyio.move_on_after(0.5):
+        await anext(iterator)
+    with pytest.raises(StreamClosedError):
+        await anext(iterator)
+    with pytest.raises(StreamClosedError):
+        aiter(stream)
+
+
+class Alive:
+    """Counts the calls that are going on and whether the source is open."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.open = False
+
+    async def source(self) -> AsyncIterator[int]:
+        self.open = True
+        try:
+            for item in range(100):
+                await anyio.sleep(0.1)
+                yield item
+        finally:
+            self.open = False
+
+    async def call(self, item: int) -> int:
+        self.calls += 1
+        try:
+            await anyio.sleep(0.5)
+            return item
+        finally:
+            self.calls -= 1
+
+    def pipeline(self) -> Pipeline[Any, Any]:
+        work = single_task(self.call)
+        return work | pairs | work
+
+    @property
+    def anything(self) -> bool:
+        return self.open or self.calls > 0
+
+
+async def consume_plainly(alive: Alive) -> None:
+    async for _ in alive.pipeline()(alive.source()):
+        await anyio.sleep(0.05)
+
+
+async def consume_in_block(alive: Alive) -> None:
+    async with alive.pipeline()(alive.source()) as results:
+        async for _ in results:
+            await anyio.sleep(0.05)
+
+
+async def consume_collecting(alive: Alive) -> None:
+    await alive.pipeline()(alive.source()).collect()
+
+
+CONSUMERS = [consume_plainly, consume_in_block, consume_collecting]
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+@pytest.mark.parametrize("delay", [0, 0.05, 0.1, 0.3, 0.55, 0.6, 1.1, 1.6, 1.75, 2.2])
+async def test_a_cancelled_scope_leaves_nothing_alive(consume: Any, delay: float) -> None:
+    """However far a run has come, when its cancelled scope is left everything has ended."""
+    alive = Alive()
+    with anyio.move_on_after(delay) as scope:
+        await consume(alive)
+    assert scope.cancelled_caught
+    if consume is consume_plainly:
+        # Cancelled in its body, a plain loop ends the run by dropping the iterator.
+        await ticks(10)
+    assert not alive.anything
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+async def test_a_scope_cancelled_before_the_start(consume: Any) -> None:
+    """A consumer that is cancelled from the first leaves nothing behind either."""
+    alive = Alive()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await consume(alive)
+    await ticks(10)
+    assert scope.cancelled_caught
+    assert not alive.anything
+
+
+# Hazard 5: native cancellation, which passes through shields
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("tick", range(0, 60, 1))
+async def test_native_cancel_at_every_tick(consume: Any, tick: int) -> None:
+    """``task.cancel()`` at any tick ends everything before the task does, and is not swallowed."""
+    alive = Alive()
+    task = asyncio.create_task(consume(alive))
+    await ticks(tick)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    if consume is consume_plainly:
+        await ticks(10)
+    assert not alive.anything
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("gap", range(0, 12))
+async def test_a_second_native_cancel_keeps_joining(consume: Any, gap: int) -> None:
+    """A second ``task.cancel()`` while the run is being joined does not break off the join."""
+    alive = Alive()
+
+    async def stubborn(item: int) -> int:
+        alive.calls += 1
+        try:
+            await anyio.sleep(0.5)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3)
+            alive.calls -= 1
+        return item
+
+    alive.call = stubborn  # type: ignore[method-assign]
+    task = asyncio.create_task(consume(alive))
+    await anyio.sleep(0.3)
+    task.cancel()
+    await ticks(gap)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not alive.anything
+    assert anyio.current_time() >= 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_cancelling_count_is_left_alone() -> None:
+    """A consumer that catches its cancellation finds the request still counted, and only once."""
+    counts: list[int] = []
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await slow(range(5)).collect()
+        except asyncio.CancelledError:
+            if sys.version_info >= (3, 11):
+                counts.append(task.cancelling())
+            else:
+                counts.append(1)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [1]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_wait_for_around_anext_loses_nothing() -> None:
+    """``asyncio.wait_for`` around ``anext`` inside a block loses no result."""
+    received: list[int] = []
+    async with slow(range(30)) as results:
+        while len(received) < 30:
+            try:
+                received.append(await asyncio.wait_for(anext(results), 0.3))
+            except asyncio.TimeoutError:
+                continue
+    assert received == list(range(30))
+
+
+# Hazard 18: retries
+
+
+async def test_cancellation_ends_a_retry_pause() -> None:
+    """Cancelled while it waits to retry, a call returns at once and is not tried again."""
+    attempts = 0
+
+    @single_task(retry_attempts=5, retry_delay=100)
+    async def failing(item: int) -> int:
+        nonlocal attempts
+        attempts += 1
+        raise ValueError
+
+    with anyio.move_on_after(1):
+        await failing([1]).collect()
+    assert anyio.current_time() == 1
+    assert attempts == 1
+
+
+async def test_retry_against_timeout_has_one_outcome() -> None:
+    """Attempts that end in the very tick of their timeout give each item exactly one outcome."""
+
+    @single_task(retry_attempts=3, retry_delay=1, retry_jitter=0, timeout=1, on_error="skip_item")
+    async def racing(item: int) -> int:
+        await anyio.sleep(1)
+        return item
+
+    stream = racing(range(50))
+    async with stream as results:
+        delivered = await results.collect()
+        statistics = results.stats()
+    assert len(set(delivered)) == len(delivered)
+    assert len(delivered) + statistics.skipped == 50
+
+
+async def test_a_run_inside_a_task_is_cancelled_with_it() -> None:
+    """A pipeline inside a task of another one ends when the outer run ends."""
+    alive = Alive()
+
+    @single_task
+    async def nested(item: int) -> int:
+        await consume_collecting(alive)
+        return item
+
+    with anyio.move_on_after(1.2) as scope:
+        await nested([1]).collect()
+    assert scope.cancelled_caught
+    assert not alive.anything

@@ -1,0 +1,428 @@
+"""Endings: whatever ends a run, its workers end, its source is closed, and nothing is hidden."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import TaskGroup
+
+from conveyor import Pipeline, StreamClosedError, StreamConsumedError, batch_task, single_task
+from helpers import ticks
+
+
+class TaskError(Exception):
+    """Raised by tasks."""
+
+
+class SourceError(Exception):
+    """Raised by sources."""
+
+
+class Probe:
+    """An endless source that knows whether it is open, and counts the calls that are going on."""
+
+    def __init__(self) -> None:
+        self.pulled = 0
+        self.opened = False
+        self.closed = False
+        self.calls = 0
+
+    async def items(self) -> AsyncIterator[int]:
+        self.opened = True
+        try:
+            while True:
+                yield self.pulled
+                self.pulled += 1
+        finally:
+            await anyio.sleep(0)  # cleanup that awaits
+            self.closed = True
+
+    async def work(self, item: int) -> int:
+        self.calls += 1
+        try:
+            await anyio.sleep(1)
+            return item
+        finally:
+            self.calls -= 1
+
+    def pipeline(self) -> Pipeline[Any, Any]:
+        first = single_task(self.work, task_name="first")
+        return first | batch_task(max_size=3)(lambda batch: batch) | first
+
+    @property
+    def ended(self) -> bool:
+        return self.opened and self.closed and not self.calls
+
+
+@pytest.fixture
+def probe() -> Probe:
+    return Probe()
+
+
+# Hazard 1: leaving a plain loop
+
+
+async def test_break_ends_the_run(probe: Probe) -> None:
+    """Ten ticks after a break all workers have ended and the source is closed."""
+    async for _ in probe.pipeline()(probe.items()):
+        break
+    await ticks(10)
+    assert probe.ended
+
+
+async def test_return_ends_the_run(probe: Probe) -> None:
+    """Leaving the function ends the run as well."""
+
+    async def first() -> int:
+        async for result in probe.pipeline()(probe.items()):
+            return result
+        raise AssertionError
+
+    assert await first() == 0
+    await ticks(10)
+    assert probe.ended
+
+
+async def test_exception_in_the_body_ends_the_run(probe: Probe) -> None:
+    """An error of the loop body ends the run although its traceback is kept."""
+    with pytest.raises(KeyError) as caught:
+        async for _ in probe.pipeline()(probe.items()):
+            raise KeyError
+    await ticks(10)
+    assert probe.ended
+    assert caught.tb is not None
+
+
+async def test_keeping_the_stream_does_not_keep_the_run(probe: Probe) -> None:
+    """The handle does not hold the iterator: a break ends the run while the stream lives on."""
+    stream = probe.pipeline()(probe.items())
+    async for _ in stream:
+        break
+    await ticks(10)
+    assert probe.ended
+    with pytest.raises(StreamConsumedError):
+        aiter(stream)
+
+
+async def test_an_iterator_in_a_cycle_is_ended_by_the_collector(probe: Probe) -> None:
+    """An iterator that only a reference cycle holds ends its run when it is collected."""
+    iterator = aiter(probe.pipeline()(probe.items()))
+    await anext(iterator)
+    cycle: list[Any] = [iterator]
+    cycle.append(cycle)
+    del iterator, cycle
+    gc.collect()
+    await ticks(10)
+    assert probe.ended
+
+
+async def test_an_iterator_that_never_started_leaves_nothing(probe: Probe) -> None:
+    """Making an iterator runs nothing, and the stream is still unused when it is dropped."""
+    stream = probe.pipeline()(probe.items())
+    aiter(stream)
+    assert not probe.opened
+    async with stream as results:
+        assert await anext(results) == 0
+
+
+async def test_break_writes_nothing(
+    probe: Probe, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A break is silent: nothing on stderr, nothing in the log."""
+    async for _ in probe.pipeline()(probe.items()):
+        break
+    await ticks(10)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+async def test_an_error_after_a_break_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A failure that nobody can be given any more is logged, without its message."""
+
+    @single_task
+    async def fails_when_cancelled(item: int) -> int:
+        if item == 0:
+            return item
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise TaskError("secret")
+
+    async for _ in fails_when_cancelled([0, 1]):
+        break
+    await ticks(10)
+    assert [(record.name, record.levelno, record.getMessage()) for record in caplog.records] == [
+        (
+            "conveyor",
+            logging.ERROR,
+            "a pipeline whose results nobody waits for any more has failed with TaskError",
+        )
+    ]
+
+
+# The structured form
+
+
+async def test_leaving_the_block_has_ended_everything(probe: Probe) -> None:
+    """When ``async with`` is left, everything has ended already."""
+    async with probe.pipeline()(probe.items()) as results:
+        async for _ in results:
+            break
+    assert probe.ended
+
+
+async def test_an_error_of_the_block_comes_out_bare(probe: Probe) -> None:
+    """An exception of the body is not wrapped, and everything has ended when it comes out."""
+    error = KeyError("x")
+    with pytest.raises(KeyError) as caught:
+        async with probe.pipeline()(probe.items()) as results:
+            await anext(results)
+            raise error
+    assert caught.value is error
+    assert probe.ended
+
+
+async def test_a_block_that_reads_nothing_ends(probe: Probe) -> None:
+    """A block need not consume anything."""
+    async with probe.pipeline()(probe.items()):
+        pass
+    assert not probe.calls
+    assert probe.opened == probe.closed
+
+
+# Hazard 2: an error while the consumer is busy
+
+
+@single_task
+async def fail_on_two(item: int) -> int:
+    await anyio.sleep(item)
+    if item == 2:
+        raise TaskError
+    return item
+
+
+async def test_a_failure_does_not_cancel_the_body() -> None:
+    """The block's body goes on; the next ``anext`` raises the error after what was ready."""
+    async with fail_on_two([1, 2, 3]) as results:
+        await anyio.sleep(10)
+        assert anyio.current_time() == 10
+        assert await anext(results) == 1
+        with pytest.raises(TaskError):
+            await anext(results)
+
+
+async def test_a_failure_nobody_read_is_raised_by_the_block() -> None:
+    """A failure that the body does not meet is raised when the block is left."""
+    reached = False
+    with pytest.raises(TaskError):
+        async with fail_on_two([1, 2, 3]) as results:
+            assert await anext(results) == 1
+            await anyio.sleep(10)
+            reached = True
+    assert reached
+
+
+async def test_a_failure_is_raised_once() -> None:
+    """A failure that the body has handled is not raised again by the block."""
+    async with fail_on_two([2]) as results:
+        with pytest.raises(TaskError):
+            await anext(results)
+        with pytest.raises(StreamClosedError):
+            await anext(results)
+
+
+# aclose()
+
+
+async def test_aclose_ends_a_plain_iteration(probe: Probe) -> None:
+    """``aclose()`` ends the run and waits; iterating on says so instead of stopping silently."""
+    stream = probe.pipeline()(probe.items())
+    iterator = aiter(stream)
+    assert await anext(iterator) == 0
+    await stream.aclose()
+    assert probe.ended
+    with pytest.raises(StreamClosedError):
+        while True:
+            await anext(iterator)
+
+
+async def test_aclose_inside_the_block(probe: Probe) -> None:
+    """The results can be closed early inside the block too, more than once."""
+    async with probe.pipeline()(probe.items()) as results:
+        await anext(results)
+        await results.aclose()
+        assert probe.ended
+        await results.aclose()
+
+
+# Hazards 8 and 11: sources
+
+
+@pytest.mark.parametrize("index", range(5))
+async def test_a_failing_source_reaches_the_consumer(index: int) -> None:
+    """Whichever item the source fails at, its own error arrives."""
+
+    async def source() -> AsyncIterator[int]:
+        for item in range(index):
+            yield item
+        raise SourceError
+
+    with pytest.raises(SourceError) as caught:
+        await fail_on_two.replace(on_error="skip_item")(source()).collect()
+    assert caught.value.__notes__ == [f"raised by the source after {index} item(s)"]
+
+
+async def test_a_failing_cleanup_reaches_the_consumer() -> None:
+    """An error in the source's ``finally`` is not lost, neither at the end nor on early exit."""
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            raise SourceError
+
+    with pytest.raises(SourceError):
+        await Pipeline()(source()).collect()
+    with pytest.raises(SourceError):
+        async with Pipeline().with_context(max_in_flight=1)(source()) as results:
+            await anext(results)
+
+
+async def test_a_source_may_hold_a_task_group() -> None:
+    """A source with a task group of its own is closed in order, and quietly."""
+    ended = []
+
+    async def ticker(task_group: TaskGroup) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("ticker")
+
+    async def source() -> AsyncIterator[int]:
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(ticker, task_group)
+            for item in range(100_000):
+                yield item
+        ended.append("source")
+
+    async with Pipeline().with_context(max_in_flight=5)(source()) as results:
+        assert await anext(results) == 0
+    assert ended == ["ticker"]
+
+
+async def test_cleanup_of_a_waiting_source_is_not_cancelled() -> None:
+    """A source that waits at a ``yield`` may take its time to clean up."""
+    cleaned = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            for item in range(100_000):
+                yield item
+        finally:
+            await anyio.sleep(5)
+            cleaned.append(anyio.current_time())
+
+    async with Pipeline().with_context(max_in_flight=2)(source()) as results:
+        await anext(results)
+    assert cleaned == [5]
+
+
+async def test_a_blocked_source_is_cancelled() -> None:
+    """A source that is blocked inside itself is cancelled there."""
+    cancelled = []
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            cancelled.append(True)
+            raise
+
+    async with Pipeline()(source()) as results:
+        assert await anext(results) == 1
+        await ticks(3)
+    assert cancelled == [True]
+
+
+async def test_a_synchronous_source_is_closed_on_early_exit() -> None:
+    """A generator given as data is closed when the consumer leaves."""
+    closed = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(100_000)
+        finally:
+            closed.append(True)
+
+    async for _ in Pipeline()(source()):
+        break
+    await ticks(10)
+    assert closed == [True]
+
+
+# Hazards 10 and 13
+
+
+async def test_siblings_have_ended_when_the_error_arrives() -> None:
+    """All calls in flight are cancelled and joined before the consumer sees the failure."""
+    ended: list[int] = []
+
+    @single_task
+    async def work(item: int) -> int:
+        try:
+            await anyio.sleep(1 if item == 3 else 100)
+            raise TaskError
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(7)
+            ended.append(item)
+
+    async for _ in work.as_completed([]):
+        raise AssertionError
+    with pytest.raises(TaskError):
+        async for _ in work(range(10)):
+            raise AssertionError
+    assert sorted(ended) == list(range(10))
+
+
+async def test_no_call_starts_after_a_failure() -> None:
+    """What is queued when a call fails is not begun, not even by calls that ignore their end."""
+    begun: list[int] = []
+
+    @single_task(concurrency_limit=2)
+    async def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            await anyio.sleep(1)
+            raise TaskError
+        try:
+            await anyio.sleep(5)
+        except anyio.get_cancelled_exc_class():
+            if item != 0:
+                raise
+        return item
+
+    with pytest.raises(TaskError):
+        await work(range(10)).collect()
+    assert begun == [0, 1]
+
+
+async def test_workers_cancelled_before_their_first_step() -> None:
+    """A run that ends before its tasks have begun leaves nothing behind."""
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        raise AssertionError("never asked for")
+
+    stream = fail_on_two(source())
+    async with stream:
+        pass
+    with pytest.raises(StreamClosedError):
+        aiter(stream)
