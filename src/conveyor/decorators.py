@@ -4,20 +4,181 @@ The decorators that make tasks of functions.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, overload
 
 from .tasks import BatchTask, SingleTask
+
+if TYPE_CHECKING:
+    from typing import Awaitable, Concatenate, Literal, ParamSpec, TypeVar
+
+    from typing_extensions import Never, Unpack
+
+    from ._signatures import (
+        BatchDecorator,
+        In,
+        Item,
+        Many,
+        Plain,
+        SingleDecorator,
+        WholeBatchDecorator,
+        WholeSingleDecorator,
+    )
+    from .options import BatchOptions, SingleOptions
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 __all__ = ["batch_task", "single_task"]
 
 
+# A function that takes an item; see ``_signatures`` for the order of the results.
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], Many[Item] | Awaitable[Many[Item] | None] | None],
+    /,
+    **options: Unpack[SingleOptions],
+) -> SingleTask[In, Item]: ...
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], Awaitable[Plain]], /, **options: Unpack[SingleOptions]
+) -> SingleTask[In, Plain]: ...
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], Awaitable[T | None]], /, **options: Unpack[SingleOptions]
+) -> SingleTask[In, T]: ...
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], Plain], /, **options: Unpack[SingleOptions]
+) -> SingleTask[In, Plain]: ...
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], T | Awaitable[T] | None],
+    /,
+    **options: Unpack[SingleOptions],
+) -> SingleTask[In, T]: ...
+
+
+# A source: it takes no item.
+@overload
+def single_task(
+    func: Callable[[], Many[Item] | Awaitable[Many[Item] | None] | None],
+    /,
+    **options: Unpack[SingleOptions],
+) -> SingleTask[Never, Item]: ...
+@overload
+def single_task(
+    func: Callable[[], Awaitable[T | None]], /, **options: Unpack[SingleOptions]
+) -> SingleTask[Never, T]: ...
+@overload
+def single_task(
+    func: Callable[[], T | Awaitable[T] | None], /, **options: Unpack[SingleOptions]
+) -> SingleTask[Never, T]: ...
+
+
+# With keywords.
+@overload
+def single_task(
+    func: Callable[..., Any], /, *, flatten: bool, **options: Unpack[SingleOptions]
+) -> SingleTask[Any, Any]: ...
+@overload
+def single_task(
+    *, flatten: Literal[True] = ..., **options: Unpack[SingleOptions]
+) -> SingleDecorator: ...
+@overload
+def single_task(
+    *, flatten: Literal[False], **options: Unpack[SingleOptions]
+) -> WholeSingleDecorator: ...
+@overload
+def single_task(
+    *, flatten: bool, **options: Unpack[SingleOptions]
+) -> Callable[[Callable[..., Any]], SingleTask[Any, Any]]: ...
+
+
 def single_task(func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a task."""
-    if func is None:
-        return lambda function: SingleTask(function, **options)
-    return SingleTask(func, **options)
+    """
+    Make a task of a function that takes one item.
+
+    Works bare, with keywords, and called with the function. The function may be anything callable,
+    ``async`` or not; further parameters are side inputs, and without any parameter it is a source::
+
+        @single_task(concurrency_limit=5, max_retries=2, timeout=10)
+        async def fetch(url: str) -> bytes: ...
+
+    One item in; out goes what the function returns: nothing for ``None``, each element of a
+    ``list`` or generator in order, anything else as one item. Calls overlap, up to
+    *concurrency_limit* (100) of them; results are in input order unless the run is
+    ``as_completed``. A call that is cancelled, because the run ends, is neither retried nor shown
+    to the error handler.
+
+    :param func: the function, when used bare
+    :param options: see :class:`~conveyor.options.SingleTaskOptions`
+    :return: the task, or without *func* a decorator
+    :raises TypeError: if *func* is not callable, an option is unknown or of the wrong type, or two
+        options contradict each other
+    :raises ValueError: if an option is out of its range
+    """
 
 
-def batch_task(min_size: int = 1, max_size: int | None = None, /, **options: Any) -> Any:
-    """Make a batch task."""
-    return lambda function: BatchTask(function, **options)
+    def decorate(function: Callable[..., Any]) -> SingleTask[Any, Any]:
+        return SingleTask(function, **options)
+
+    return decorate if func is None else decorate(func)
+
+
+@overload
+def batch_task(
+    min_size: int = 1,
+    max_size: int | None = None,
+    *,
+    flatten: Literal[True] = ...,
+    **options: Unpack[BatchOptions],
+) -> BatchDecorator: ...
+@overload
+def batch_task(
+    min_size: int = 1,
+    max_size: int | None = None,
+    *,
+    flatten: Literal[False],
+    **options: Unpack[BatchOptions],
+) -> WholeBatchDecorator: ...
+@overload
+def batch_task(
+    min_size: int = 1,
+    max_size: int | None = None,
+    *,
+    flatten: bool,
+    **options: Unpack[BatchOptions],
+) -> Callable[[Callable[..., Any]], BatchTask[Any, Any]]: ...
+
+
+def batch_task(min_size: int = 1, max_size: int | None = None, **options: Any) -> Any:
+    """
+    Make a task of a function that takes a list of consecutive items.
+
+    ::
+
+        @batch_task(max_size=100, max_wait=0.5)
+        async def insert(rows: list[Row]) -> list[int]: ...
+
+    A batch holds *max_size* items; fewer, but *min_size* or more, if *max_wait* seconds have passed
+    since its first item or the input has ended. Fewer than *min_size* at the end are dropped, which
+    is logged and counted. Out goes what the function returns, as for :func:`single_task`. Batches
+    are made in input order unless the run is ``as_completed``, and run one after another unless
+    *concurrency_limit* allows more.
+
+    :param min_size: items a batch needs (items)
+    :param max_size: items a batch holds at most, by default *min_size* (items)
+    :param options: see :class:`~conveyor.options.BatchTaskOptions`
+    :return: a decorator
+    :raises TypeError: if it is used bare, or as :func:`single_task`
+    :raises ValueError: if *min_size* exceeds *max_size*, or an option is out of its range
+    """
+    if callable(min_size):
+        raise TypeError(
+            "batch_task needs to know the size of a batch; write @batch_task(max_size=...)"
+        )
+
+    def decorate(function: Callable[..., Any]) -> BatchTask[Any, Any]:
+        return BatchTask(function, min_size=min_size, max_size=max_size, **options)
+
+    return decorate

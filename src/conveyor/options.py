@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Mapping, TypedDict, get_args
+from typing import Any, Literal, Mapping, TypedDict, get_args
 
 from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
 
-__all__ = ["BatchTaskOptions", "SingleTaskOptions", "TaskOptions"]
+__all__ = [
+    "BatchOptions",
+    "BatchTaskOptions",
+    "CommonOptions",
+    "SingleOptions",
+    "SingleTaskOptions",
+    "TaskOptions",
+]
 
 
-class SingleTaskOptions(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """
-    Keywords of ``@single_task``.
+    Keywords of both decorators.
 
-    ``on_error`` (default ``"fail"``)
-        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries).
     ``retry_attempts`` (1), ``max_retries``
         Calls in total, or calls after the first; give one of them.
     ``retry_delay`` (1.0), ``retry_max_delay`` (60.0)
@@ -39,13 +44,10 @@ class SingleTaskOptions(TypedDict, total=False):
         Calls in flight; by default 100 for single tasks and 1 for batch tasks.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
-    ``flatten`` (True)
-        Spread a returned ``list`` into items; ``False`` keeps it whole.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
 
-    on_error: ErrorAction
     retry_attempts: int
     max_retries: int
     retry_delay: float
@@ -59,26 +61,60 @@ class SingleTaskOptions(TypedDict, total=False):
     task_name: str | None
     concurrency_limit: int | None
     timeout: float | None
-    flatten: bool
     in_order: bool
 
 
-class BatchTaskOptions(SingleTaskOptions, total=False):
+# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
+class SingleOptions(CommonOptions, total=False):
     """
-    Keywords of ``@batch_task``: those of :class:`SingleTaskOptions`, and these.
+    Keywords of ``@single_task`` but ``flatten``.
 
-    ``on_error``
+    ``on_error`` (default ``"fail"``)
+        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries).
+    """
+
+    on_error: Literal["fail", "skip_item", "retry"]
+
+
+class SingleTaskOptions(SingleOptions, total=False):
+    """
+    Keywords of ``@single_task``: those of :class:`SingleOptions`, and this one.
+
+    ``flatten`` (True)
+        Spread a returned ``list`` into items; ``False`` keeps it whole.
+    """
+
+    flatten: bool
+
+
+class BatchOptions(CommonOptions, total=False):
+    """
+    Keywords of ``@batch_task`` but ``flatten`` and the sizes.
+
+    ``on_error`` (default ``"fail"``)
         Also ``"skip_batch"``; ``"skip_item"`` splits a failing batch and retries the parts until
         only items that fail by themselves are dropped.
-    ``min_size`` (1), ``max_size`` (``min_size``)
-        Items per batch.
     ``max_wait``
         Seconds from a batch's first item until it is sent although it is not full.
     """
 
+    on_error: ErrorAction
+    max_wait: float | None
+
+
+class BatchTaskOptions(BatchOptions, total=False):
+    """
+    Keywords of ``@batch_task``: those of :class:`BatchOptions`, and these.
+
+    ``flatten`` (True)
+        Spread a returned ``list`` into items; ``False`` keeps it whole.
+    ``min_size`` (1), ``max_size`` (``min_size``)
+        Items per batch.
+    """
+
+    flatten: bool
     min_size: int
     max_size: int | None
-    max_wait: float | None
 
 
 # flat keyword -> field of RetryConfig

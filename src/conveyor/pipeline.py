@@ -4,7 +4,7 @@ Composition: tasks in a row, and the context they run in.
 
 from __future__ import annotations
 
-from typing import Any, AsyncIterable, Generic, Iterable, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 
@@ -12,6 +12,9 @@ import anyio
 from .context import ExecutionMode, PipelineContext
 from .stream import NO_DATA, PipelineStream, TaskCall, check_data
 from .tasks import BaseTask
+
+if TYPE_CHECKING:
+    from ._signatures import Composable, Data
 
 __all__ = ["Pipeline"]
 
@@ -30,13 +33,14 @@ class Pipeline(Generic[In, Out]):
     :param context: settings of its runs and data for its tasks
     """
 
-    def __init__(self, context: PipelineContext | None = None) -> None:
+    # An empty pipeline passes anything through.
+    def __init__(self: Pipeline[Any, Any], context: PipelineContext | None = None) -> None:
         if context is not None and not isinstance(context, PipelineContext):
             raise TypeError(
                 f"context must be a PipelineContext, got a {type(context).__name__}; "
                 "write Pipeline(context=Context({...}))"
             )
-        self.context = PipelineContext() if context is None else context
+        self.context: PipelineContext = PipelineContext() if context is None else context
         self._stages: tuple[BaseTask[Any, Any], ...] = ()
 
     @property
@@ -49,7 +53,7 @@ class Pipeline(Generic[In, Out]):
 
     # Composition
 
-    def add(self, *tasks: Any) -> Pipeline[Any, Any]:
+    def add(self, *tasks: Composable[Any, Any]) -> Pipeline[Any, Any]:
         """
         Append tasks in place.
 
@@ -61,7 +65,7 @@ class Pipeline(Generic[In, Out]):
             self._stages += _stages_of(task)
         return self
 
-    def __or__(self, other: BaseTask[Out, Next] | Pipeline[Out, Next]) -> Pipeline[In, Next]:
+    def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         context = self.context
         # A pipeline nobody configured has no opinion about the context.
         if isinstance(other, Pipeline) and context == PipelineContext():
@@ -89,7 +93,7 @@ class Pipeline(Generic[In, Out]):
 
     def __call__(
         self,
-        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        data: Data[In] = NO_DATA,
         *args: Any,
         **kwargs: Any,
     ) -> PipelineStream[Out]:
@@ -118,7 +122,7 @@ class Pipeline(Generic[In, Out]):
 
     def as_completed(
         self,
-        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        data: Data[In] = NO_DATA,
         *args: Any,
         **kwargs: Any,
     ) -> PipelineStream[Out]:
@@ -133,7 +137,7 @@ class Pipeline(Generic[In, Out]):
 
     def run(
         self,
-        data: Iterable[In] | AsyncIterable[In] | Any = NO_DATA,
+        data: Data[In] = NO_DATA,
         *args: Any,
         backend: str = "asyncio",
         **kwargs: Any,

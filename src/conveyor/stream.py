@@ -23,6 +23,7 @@ from .error_handling import CollectLimitError, StreamClosedError, StreamConsumed
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
+    from ._signatures import Composable
     from .context import PipelineContext
     from .pipeline import Pipeline
     from .tasks import BaseTask
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results", "TaskCall"]
 
 T = TypeVar("T")
+In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
+Next = TypeVar("Next")
 
 
 class Results(AsyncIterator[T]):
@@ -326,7 +329,7 @@ class PipelineStream(AsyncStream[Out]):
         return RunStatistics.of(self._run)
 
 
-class TaskCall(PipelineStream[Out]):
+class TaskCall(PipelineStream[Out], Generic[In, Out]):
     """
     A task and the arguments it was called with; how it is used decides what that means.
 
@@ -340,7 +343,7 @@ class TaskCall(PipelineStream[Out]):
     """
 
     def __init__(
-        self, task: BaseTask[Any, Out], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, task: BaseTask[In, Out], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self._task = task
         self._args = args
@@ -375,11 +378,11 @@ class TaskCall(PipelineStream[Out]):
             return None if result is SKIPPED else result
         raise error
 
-    def bound(self) -> BaseTask[Any, Out]:
+    def bound(self) -> BaseTask[In, Out]:
         """Return the task with the arguments bound after the item, as ``|`` does."""
         return self._task.with_inputs(*self._args, **self._kwargs)
 
-    def __or__(self, other: Any) -> Pipeline[Any, Any]:
+    def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         return self.bound() | other
 
 

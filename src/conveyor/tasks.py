@@ -17,8 +17,10 @@ from .stream import AsyncStream, PipelineStream, TaskCall
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._signatures import Composable, Data
     from .error_handling import ErrorAction, ErrorHandler, RetryConfig
-    from .options import BatchTaskOptions, SingleTaskOptions
+    from .options import BatchOptions, BatchTaskOptions
+    from .options import CommonOptions, SingleOptions, SingleTaskOptions
     from .pipeline import Pipeline
 
 __all__ = ["BaseTask", "BatchTask", "SingleTask"]
@@ -171,7 +173,7 @@ class BaseTask(Generic[In, Out]):
         """
         return self._copy(self.func, self.options, self._inputs.updated(args, kwargs))
 
-    def replace(self: Self, **options: Any) -> Self:
+    def replace(self: Self, **options: Unpack[CommonOptions]) -> Self:
         """
         Return a copy with other options.
 
@@ -191,7 +193,17 @@ class BaseTask(Generic[In, Out]):
         duplicate._inputs = inputs
         return duplicate
 
-    def __get__(self: Self, instance: object, owner: type | None = None) -> Self:
+    @overload
+    def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: SingleTask[Any, Next], instance: object, owner: type | None = None
+    ) -> SingleTask[Any, Next]: ...
+    @overload
+    def __get__(
+        self: BatchTask[Any, Next], instance: object, owner: type | None = None
+    ) -> BatchTask[Any, Next]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """On an instance, return the task bound to it, as a function would be."""
         bind = getattr(self._func, "__get__", None)
         if instance is None or bind is None:
@@ -206,7 +218,7 @@ class BaseTask(Generic[In, Out]):
 
         return Pipeline().add(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[Out]:
+    def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[In, Out]:
         """
         Call lazily: await the result for one call, iterate it for a stream over the first argument,
         or use it in a ``|`` expression to bind the arguments after the item.
@@ -216,12 +228,10 @@ class BaseTask(Generic[In, Out]):
         """
         return TaskCall(self, args, kwargs)
 
-    def __or__(self, other: BaseTask[Out, Next] | Pipeline[Out, Next]) -> Pipeline[In, Next]:
+    def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         return self.pipeline() | other
 
-    def as_completed(
-        self, data: Iterable[In] | AsyncIterable[In] | Any
-    ) -> PipelineStream[Out]:
+    def as_completed(self, data: Data[In]) -> PipelineStream[Out]:
         """
         Return a stream of results in completion order.
 
@@ -245,7 +255,7 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().with_execution_mode(mode)
 
-    def run(self, data: Any, *, backend: str = "asyncio") -> list[Out]:
+    def run(self, data: Data[In], *, backend: str = "asyncio") -> list[Out]:
         """
         Run from synchronous code.
 
@@ -255,7 +265,7 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().run(data, backend=backend)
 
-    async def process(self, items: Any) -> AsyncStream[Out]:
+    async def process(self, items: Data[In]) -> AsyncStream[Out]:
         """
         Return the stream of a pipeline of this task.
 
@@ -282,9 +292,12 @@ class SingleTask(BaseTask[In, Out]):
             self, func: Callable[..., Any], **options: Unpack[SingleTaskOptions]
         ) -> None: ...
 
+        @overload
+        def replace(self: Self, **options: Unpack[SingleOptions]) -> Self: ...
+        @overload
         def replace(
-            self, **options: Unpack[SingleTaskOptions]
-        ) -> SingleTask[In, Out]: ...
+            self, *, flatten: bool, **options: Unpack[SingleOptions]
+        ) -> SingleTask[In, Any]: ...
 
 
 class BatchTask(BaseTask[In, Out]):
@@ -303,7 +316,12 @@ class BatchTask(BaseTask[In, Out]):
             self, func: Callable[..., Any], **options: Unpack[BatchTaskOptions]
         ) -> None: ...
 
-        def replace(self, **options: Unpack[BatchTaskOptions]) -> BatchTask[In, Out]: ...
+        @overload
+        def replace(
+            self: Self, *, min_size: int = ..., max_size: int | None = ..., **options: Unpack[BatchOptions]
+        ) -> Self: ...
+        @overload
+        def replace(self, **options: Unpack[BatchTaskOptions]) -> BatchTask[In, Any]: ...
 
     @property
     def min_size(self) -> int:

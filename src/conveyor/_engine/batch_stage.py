@@ -135,9 +135,11 @@ class BatchStage(Stage):
         while not self.run.stopping:
             batch = batcher.take(current_time() if self._timed else 0.0)
             if batch is None:
+                slot = None  # no object of the user's is kept alive meanwhile
                 await self._wait()
                 continue
             slot = self._open_batch(batch)
+            del batch
             self._summon_if_due()
             await serve(call, slot)
             if differs(pristine):

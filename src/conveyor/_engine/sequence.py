@@ -60,6 +60,9 @@ class Chain:
     """
     A doubly linked list of slots, in input order.
 
+    A slot that has left refers to none of the others: whoever still holds it, an idle worker for
+    instance, must not keep all that came after it alive.
+
     :ivar on_ready: called when a slot can be taken, or when the chain is exhausted
     :ivar on_head: called with the new head if it is parked, or if a stage is jammed (rule 4)
     """
@@ -170,6 +173,7 @@ class Chain:
         after = slot.next
         before.next = after
         after.previous = before
+        slot.next = slot.previous = self._root
         if self.watched and before is self._root and after is not before:
             self.on_head(after)
 
@@ -202,6 +206,7 @@ class OrderedChain(Chain):
         after = head.next
         root.next = after
         after.previous = root
+        head.next = root
         if self.watched and after is not root:
             self.on_head(after)
         return head
@@ -214,8 +219,9 @@ class OrderedChain(Chain):
         values = []
         while slot.done:
             values.append(slot.value)
-            slot = slot.next
-            slot.previous = root  # or the slots left behind would be a reference cycle
+            after = slot.next
+            after.previous = slot.next = root
+            slot = after
         root.next = slot
         if values and self.watched and slot is not root:
             self.on_head(slot)

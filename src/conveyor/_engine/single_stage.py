@@ -119,6 +119,8 @@ class SingleStage(Stage):
                 if changed:
                     self._isolated = True
                     return self.retire()
+            # Whoever waits must not keep a user's objects alive.
+            slot = result = None
             await self.park()
 
     async def _work(self, call: Call) -> None:
@@ -127,6 +129,7 @@ class SingleStage(Stage):
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             if not self.queue:
+                slot = None  # no object of the user's is kept alive meanwhile
                 await self.park()
                 continue
             slot = self.queue.popleft()

@@ -133,6 +133,7 @@ class Source:
                 window.held = held = window.held + 1
                 emit(slot)
                 if held >= pause_at:
+                    del value, slot  # what waits must not keep a user's objects alive
                     pause_at = await self._pause()
                     if run.stopping:
                         return
@@ -159,7 +160,9 @@ class Source:
             self._inside = True
             async for value in iterator:
                 self._inside = False
-                if self._admit(value) >= pause_at:
+                held = self._admit(value)
+                del value  # as above
+                if held >= pause_at:
                     pause_at = await self._pause()
                     if self._run.stopping:
                         return
