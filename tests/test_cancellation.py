@@ -281,3 +281,25 @@ async def test_a_run_inside_a_task_is_cancelled_with_it() -> None:
         await nested([1]).collect()
     assert scope.cancelled_caught
     assert not alive.anything
+
+
+# Hazard 13: tasks that are cancelled before their first step
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("tick", range(0, 12))
+# AnyIO does not close the coroutine of a task that asyncio itself cancels before its first step.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+async def test_every_task_of_the_loop_cancelled_at_once(consume: Any, tick: int) -> None:
+    """As ``asyncio.run`` does it at its end: whatever had begun, nobody waits for ever."""
+    alive = Alive()
+    task = asyncio.create_task(consume(alive))
+    await ticks(tick)
+    for each in asyncio.all_tasks():
+        if each is not asyncio.current_task() and "TestRunner" not in repr(each.get_coro()):
+            each.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await ticks(10)
+    assert not alive.anything

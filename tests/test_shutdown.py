@@ -426,3 +426,14 @@ async def test_workers_cancelled_before_their_first_step() -> None:
         pass
     with pytest.raises(StreamClosedError):
         aiter(stream)
+
+
+async def test_closing_a_run_that_never_began() -> None:
+    """A run cancelled before its own first step counts as ended: nobody waits for it for ever."""
+    stream = fail_on_two([1])
+    with anyio.CancelScope() as scope:
+        async with stream:
+            scope.cancel()
+            await anyio.sleep_forever()
+    await stream.aclose()
+    assert scope.cancelled_caught

@@ -44,7 +44,7 @@ def single_task(
 ) -> SingleTask[In, Plain]: ...
 @overload
 def single_task(
-    func: Callable[Concatenate[In, P], Awaitable[T | None]], /, **options: Unpack[SingleOptions]
+    func: Callable[Concatenate[In, P], Awaitable[T | list[T] | None]], /, **options: Unpack[SingleOptions]
 ) -> SingleTask[In, T]: ...
 @overload
 def single_task(
@@ -52,7 +52,7 @@ def single_task(
 ) -> SingleTask[In, Plain]: ...
 @overload
 def single_task(
-    func: Callable[Concatenate[In, P], T | Awaitable[T] | None],
+    func: Callable[Concatenate[In, P], T | list[T] | Awaitable[T] | None],
     /,
     **options: Unpack[SingleOptions],
 ) -> SingleTask[In, T]: ...
@@ -67,11 +67,11 @@ def single_task(
 ) -> SingleTask[Never, Item]: ...
 @overload
 def single_task(
-    func: Callable[[], Awaitable[T | None]], /, **options: Unpack[SingleOptions]
+    func: Callable[[], Awaitable[T | list[T] | None]], /, **options: Unpack[SingleOptions]
 ) -> SingleTask[Never, T]: ...
 @overload
 def single_task(
-    func: Callable[[], T | Awaitable[T] | None], /, **options: Unpack[SingleOptions]
+    func: Callable[[], T | list[T] | Awaitable[T] | None], /, **options: Unpack[SingleOptions]
 ) -> SingleTask[Never, T]: ...
 
 

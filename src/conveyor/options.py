@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Mapping, TypedDict, get_args
+from functools import partial
+from typing import Any, Callable, Literal, Mapping, TypedDict, get_args
 
 from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
 
@@ -21,6 +22,7 @@ __all__ = [
     "SingleOptions",
     "SingleTaskOptions",
     "TaskOptions",
+    "name_of",
 ]
 
 
@@ -248,6 +250,17 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """
+    Return a task's name unless it is given one.
+
+    :param func: the task's function
+    """
+    while isinstance(func, partial):
+        func = func.func
+    return getattr(func, "__name__", type(func).__name__)
 
 
 def _check_on_error(value: object, task: str, is_batch: bool) -> None:

@@ -117,7 +117,7 @@ class _PlainIterator(AsyncIterator[T]):
         if run is None:
             self._run = run = self._stream._start()
             self._take = run.handoff.take
-            run.host.spawn(run.execute_detached)
+            run.host.spawn(run.execute, run.finish)
         try:
             return await run.handoff.receive()
         except get_cancelled_exc_class():
@@ -270,7 +270,10 @@ class PipelineStream(AsyncStream[Out]):
         self._run.stop()
         # The run records its failures, so the group itself has nothing to raise; and an error of
         # the body is not the group's business, or it would come out wrapped.
-        await task_group.__aexit__(None, None, None)
+        try:
+            await task_group.__aexit__(None, None, None)
+        finally:
+            self._run.finish()
         if exc_info[0] is None:
             self._run.raise_unseen()
         else:

@@ -7,10 +7,10 @@ Made by the decorators; they hold a function and its options, and run nothing th
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncIterable, Callable, Generic, Iterable, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
 
 from .context import ExecutionMode, PipelineContext, get_current_context
-from .options import TaskOptions
+from .options import TaskOptions, name_of
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream, TaskCall
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ._signatures import Composable, Data
     from .error_handling import ErrorAction, ErrorHandler, RetryConfig
     from .options import BatchOptions, BatchTaskOptions
-    from .options import CommonOptions, SingleOptions, SingleTaskOptions
     from .pipeline import Pipeline
 
 __all__ = ["BaseTask", "BatchTask", "SingleTask"]
@@ -56,7 +55,7 @@ class BaseTask(Generic[In, Out]):
                 f"a task needs a function, got {func!r}; write the decorator above a 'def'"
             )
         self._func = func
-        self._options = TaskOptions(_name_of(func), self._is_batch).updated(options)
+        self._options = TaskOptions(name_of(func), self._is_batch).updated(options)
         self.__doc__ = getattr(func, "__doc__", None)
         self.__name__ = self._options.task_name
         self.__module__ = getattr(func, "__module__", type(self).__module__)
@@ -143,7 +142,7 @@ class BaseTask(Generic[In, Out]):
         """
         if self.has_own_process:
             raise TypeError(f"a pipeline that begins with task {self.task_name!r} needs data")
-        return partial(_without_item, self._func)
+        return partial(_without_item, self.func)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.task_name!r}>"
@@ -173,13 +172,18 @@ class BaseTask(Generic[In, Out]):
         """
         return self._copy(self.func, self.options, self._inputs.updated(args, kwargs))
 
-    def replace(self: Self, **options: Unpack[CommonOptions]) -> Self:
+    @overload
+    def replace(
+        self: Self, *, min_size: int = ..., max_size: int | None = ..., **options: Unpack[BatchOptions]
+    ) -> Self: ...
+    @overload
+    def replace(self, **options: Unpack[BatchTaskOptions]) -> BaseTask[In, Any]: ...
+    def replace(self, **options: Any) -> Any:
         """
         Return a copy with other options.
 
         :param options: keywords of the decorator
-        :raises TypeError: as the decorator does
-        :raises ValueError: as the decorator does
+        :raises Exception: as the decorator does
         """
         return self._copy(self.func, self.options.updated(options), self._inputs)
 
@@ -196,13 +200,7 @@ class BaseTask(Generic[In, Out]):
     @overload
     def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
     @overload
-    def __get__(
-        self: SingleTask[Any, Next], instance: object, owner: type | None = None
-    ) -> SingleTask[Any, Next]: ...
-    @overload
-    def __get__(
-        self: BatchTask[Any, Next], instance: object, owner: type | None = None
-    ) -> BatchTask[Any, Next]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> BaseTask[Any, Out]: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """On an instance, return the task bound to it, as a function would be."""
         bind = getattr(self._func, "__get__", None)
@@ -265,12 +263,16 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().run(data, backend=backend)
 
-    async def process(self, items: Data[In]) -> AsyncStream[Out]:
+    # Typed so that a subclass may define it as a coroutine function or as an async generator.
+    def process(self, items: Any) -> Any:
         """
-        Return the stream of a pipeline of this task.
+        Return the stream of a pipeline of this task, to be awaited first.
 
         :param items: as for a pipeline
         """
+        return self._process(items)
+
+    async def _process(self, items: Any) -> AsyncStream[Out]:
         return self.pipeline()(items)
 
     def get_context(self) -> PipelineContext | None:
@@ -288,16 +290,11 @@ class SingleTask(BaseTask[In, Out]):
 
     if TYPE_CHECKING:
 
-        def __init__(
-            self, func: Callable[..., Any], **options: Unpack[SingleTaskOptions]
-        ) -> None: ...
-
         @overload
-        def replace(self: Self, **options: Unpack[SingleOptions]) -> Self: ...
+        def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
         @overload
-        def replace(
-            self, *, flatten: bool, **options: Unpack[SingleOptions]
-        ) -> SingleTask[In, Any]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> SingleTask[Any, Out]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
 
 class BatchTask(BaseTask[In, Out]):
@@ -312,16 +309,11 @@ class BatchTask(BaseTask[In, Out]):
 
     if TYPE_CHECKING:
 
-        def __init__(
-            self, func: Callable[..., Any], **options: Unpack[BatchTaskOptions]
-        ) -> None: ...
-
         @overload
-        def replace(
-            self: Self, *, min_size: int = ..., max_size: int | None = ..., **options: Unpack[BatchOptions]
-        ) -> Self: ...
+        def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
         @overload
-        def replace(self, **options: Unpack[BatchTaskOptions]) -> BatchTask[In, Any]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> BatchTask[Any, Out]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
     @property
     def min_size(self) -> int:
@@ -352,9 +344,3 @@ class BatchTask(BaseTask[In, Out]):
 
 def _without_item(func: Callable[..., Any], _: object, *args: Any, **kwargs: Any) -> Any:
     return func(*args, **kwargs)
-
-
-def _name_of(func: Callable[..., Any]) -> str:
-    while isinstance(func, partial):
-        func = func.func
-    return getattr(func, "__name__", type(func).__name__)

@@ -69,7 +69,7 @@ class Expansion:
         """
         iterator = iter(values)
         while True:
-            if not self._stage.may_add(self._slot):
+            while not self._stage.may_add(self._slot):
                 await self._wait(pacing)
             try:
                 value = next(iterator)
@@ -79,7 +79,7 @@ class Expansion:
 
     async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
         while True:
-            if not self._stage.may_add(self._slot):
+            while not self._stage.may_add(self._slot):
                 await self._wait(pacing)
             try:
                 value = await values.__anext__()

@@ -34,15 +34,19 @@ class AsyncioHost:
         except RuntimeError:
             return False
 
-    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(
+        self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
+    ) -> None:
         """
         Start a task that belongs to nobody, in a copy of the current context.
 
-        :param function: called without arguments; must not raise
+        :param function: called without arguments; must not raise but when cancelled
+        :param finish: called at the end of the task, also if it never began
         """
         task = self._loop.create_task(function())
         _detached.add(task)
         task.add_done_callback(_detached.discard)
+        task.add_done_callback(lambda _: finish())
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """
@@ -73,11 +77,14 @@ class TrioHost:
         except RuntimeError:
             return False
 
-    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(
+        self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
+    ) -> None:
         """
         Start a task that belongs to nobody, in a copy of the current context.
 
-        :param function: called without arguments; must not raise
+        :param function: called without arguments; must not raise but when cancelled
+        :param finish: called at the end of the task; not needed here, where every task begins
         """
         self._trio.lowlevel.spawn_system_task(function, context=copy_context())
 

@@ -87,19 +87,15 @@ class Run:
                     self.start_soon(self.source.feed)
                 try:
                     await self._ended.wait()
+                except get_cancelled_exc_class():
+                    raise
+                except BaseException as error:
+                    # A KeyboardInterrupt that met us; the group would wrap it.
+                    self.fail(error, "raised while the pipeline was running")
                 finally:
                     self.stop()
         finally:
-            self._finish()
-
-    async def execute_detached(self) -> None:
-        """As :meth:`execute`, in a task of its own whose exceptions nobody would receive."""
-        try:
-            await self.execute()
-        except get_cancelled_exc_class():
-            raise
-        except BaseException as error:
-            self.failure = self.failure or error
+            self.finish()
 
     def end(self) -> None:
         """The consumer has everything; called when the last chain is exhausted."""
@@ -148,7 +144,15 @@ class Run:
         """Whether it ended, or is ending, before its end, and not by a failure."""
         return self.stopping and not self._completed and self.failure is None and not self.abandoned
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """
+        Everything has ended; called when it has, or by the host if the run could never begin.
+
+        A task that is cancelled before its first step, as asyncio does it, never gets as far as its
+        own clean-up. Idempotent.
+        """
+        if self.finished:
+            return
         if self._completed and self.failure is None:
             try:
                 check_ledger(self.source.pulled, self.stages, self.handoff.delivered)
