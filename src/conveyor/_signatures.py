@@ -1,31 +1,37 @@
 """
 What the decorators and ``|`` accept, for type checkers; never imported at run time.
 
-An overload applies if the function's result fits, and the first one that applies wins: results that
-are spread (:data:`Many`), then those of coroutine functions, then the others. ``None`` is left out
-of the element type. mypy would infer the common base of the members of a union that is matched
-against ``T | None``, which is often no more than ``object``; :data:`Plain` takes unions of ordinary
-data as they are, before it comes to that.
+The first overload that fits a function's result wins: results that are spread (:data:`Many`), then
+those of coroutine functions, then the others, and last functions without an item. ``None`` is left
+out of the element type.
+
+Some detours are mypy's. It would infer the common base, often no more than ``object``, for a union
+that is matched against ``T | None``; so unions of ordinary data are matched before, as they are
+(:data:`Plain`) and with lists among them (:data:`Mixed`). And if several overloads fit a signature
+with ``Any`` in it, all is lost unless they agree; the alternatives beside ``T`` are there to keep
+what belongs to an earlier overload from fitting.
 """
 
 from __future__ import annotations
 
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Set,
+)
 from datetime import date
 from enum import Enum
 from pathlib import PurePath
 from typing import (
     TYPE_CHECKING,
-    AbstractSet,
     Any,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
     ClassVar,
     Concatenate,
-    Iterable,
-    Iterator,
-    Mapping,
     ParamSpec,
     Protocol,
     TypeAlias,
@@ -41,6 +47,21 @@ if TYPE_CHECKING:
     from .tasks import BaseTask, BatchTask, SingleTask
 
 
+Element = TypeVar("Element", covariant=True)
+
+
+class ListOf(Protocol[Element]):
+    """A ``list``, covariant since it is only read; nothing else is iterable and has these two."""
+
+    def __iter__(self) -> Iterator[Element]: ...
+
+    @property
+    def reverse(self) -> Any: ...
+
+    @property
+    def sort(self) -> Any: ...
+
+
 class Dataclass(Protocol):
     """An instance of any dataclass."""
 
@@ -53,30 +74,30 @@ T = TypeVar("T")
 Item = TypeVar("Item", default=Never)
 Plain = TypeVar(
     "Plain",
-    bound=Union[
-        int,
-        float,
-        complex,
-        str,
-        bytes,
-        tuple[Any, ...],
-        Mapping[Any, Any],
-        AbstractSet[Any],
-        Dataclass,
-        Enum,
-        date,
-        PurePath,
-        BaseException,
-    ],
+    bound=int
+    | float
+    | complex
+    | str
+    | bytes
+    | tuple[Any, ...]
+    | Mapping[Any, Any]
+    | Set[Any]
+    | Dataclass
+    | Enum
+    | date
+    | PurePath
+    | BaseException,
+    default=Never,
 )
 P = ParamSpec("P")
 Owner = TypeVar("Owner")
 R = TypeVar("R")
 
 Composable: TypeAlias = Union["BaseTask[In, T]", "Pipeline[In, T]", "TaskCall[In, T]"]
-Data: TypeAlias = Union[Iterable[In], AsyncIterable[In], In]
-Many: TypeAlias = Union[list[Item], Iterator[Item], AsyncIterator[Item]]
-Generated: TypeAlias = Union[Iterator[Item], AsyncIterator[Item]]
+Data: TypeAlias = Iterable[In] | AsyncIterable[In] | In
+Many: TypeAlias = ListOf[Item] | Iterator[Item] | AsyncIterator[Item]
+Mixed: TypeAlias = ListOf[Item] | Plain | None
+Generated: TypeAlias = Iterator[Item] | AsyncIterator[Item]
 OnItem: TypeAlias = Callable[Concatenate[In, P], R]
 OnBatch: TypeAlias = Callable[Concatenate[list[In], P], R]
 OnBatchMethod: TypeAlias = Callable[Concatenate[Owner, list[In], P], R]
@@ -92,19 +113,31 @@ class SingleDecorator(Protocol):
     @overload
     def __call__(self, func: OnItem[In, P, Awaitable[Plain]], /) -> SingleTask[In, Plain]: ...
     @overload
-    def __call__(self, func: OnItem[In, P, Awaitable[T | list[T] | None]], /) -> SingleTask[In, T]: ...
+    def __call__(
+        self, func: OnItem[In, P, Awaitable[T | ListOf[T] | None]], /
+    ) -> SingleTask[In, T]: ...
     @overload
     def __call__(self, func: OnItem[In, P, Plain], /) -> SingleTask[In, Plain]: ...
     @overload
-    def __call__(self, func: OnItem[In, P, T | list[T] | Awaitable[T] | None], /) -> SingleTask[In, T]: ...
+    def __call__(
+        self, func: OnItem[In, P, Mixed[Item, Plain] | Awaitable[Mixed[Item, Plain]]], /
+    ) -> SingleTask[In, Item | Plain]: ...
+    @overload
+    def __call__(
+        self, func: OnItem[In, P, T | ListOf[T] | Awaitable[T] | None], /
+    ) -> SingleTask[In, T]: ...
     @overload
     def __call__(
         self, func: Callable[[], Many[Item] | Awaitable[Many[Item] | None] | None], /
     ) -> SingleTask[Never, Item]: ...
     @overload
-    def __call__(self, func: Callable[[], Awaitable[T | list[T] | None]], /) -> SingleTask[Never, T]: ...
+    def __call__(
+        self, func: Callable[[], Awaitable[T | ListOf[T] | None]], /
+    ) -> SingleTask[Never, T]: ...
     @overload
-    def __call__(self, func: Callable[[], T | list[T] | Awaitable[T] | None], /) -> SingleTask[Never, T]: ...
+    def __call__(
+        self, func: Callable[[], T | ListOf[T] | Awaitable[T] | None], /
+    ) -> SingleTask[Never, T]: ...
 
 
 class WholeSingleDecorator(Protocol):
@@ -138,20 +171,30 @@ class BatchDecorator(Protocol):
     @overload
     def __call__(self, func: OnBatch[In, P, Awaitable[Plain]], /) -> BatchTask[In, Plain]: ...
     @overload
-    def __call__(self, func: OnBatch[In, P, Awaitable[T | list[T] | None]], /) -> BatchTask[In, T]: ...
+    def __call__(
+        self, func: OnBatch[In, P, Awaitable[T | ListOf[T] | None]], /
+    ) -> BatchTask[In, T]: ...
     @overload
     def __call__(self, func: OnBatch[In, P, Plain], /) -> BatchTask[In, Plain]: ...
     @overload
-    def __call__(self, func: OnBatch[In, P, T | list[T] | Awaitable[T] | None], /) -> BatchTask[In, T]: ...
+    def __call__(
+        self, func: OnBatch[In, P, Mixed[Item, Plain] | Awaitable[Mixed[Item, Plain]]], /
+    ) -> BatchTask[In, Item | Plain]: ...
+    @overload
+    def __call__(
+        self, func: OnBatch[In, P, T | ListOf[T] | Awaitable[T] | None], /
+    ) -> BatchTask[In, T]: ...
     @overload
     def __call__(
         self, func: OnBatchMethod[Owner, In, P, Many[Item] | Awaitable[Many[Item] | None] | None], /
     ) -> BatchTask[In, Item]: ...
     @overload
-    def __call__(self, func: OnBatchMethod[Owner, In, P, Awaitable[T | list[T] | None]], /) -> BatchTask[In, T]: ...
+    def __call__(
+        self, func: OnBatchMethod[Owner, In, P, Awaitable[T | ListOf[T] | None]], /
+    ) -> BatchTask[In, T]: ...
     @overload
     def __call__(
-        self, func: OnBatchMethod[Owner, In, P, T | list[T] | Awaitable[T] | None], /
+        self, func: OnBatchMethod[Owner, In, P, T | ListOf[T] | Awaitable[T] | None], /
     ) -> BatchTask[In, T]: ...
 
 
@@ -167,7 +210,9 @@ class WholeBatchDecorator(Protocol):
     @overload
     def __call__(self, func: OnBatch[In, P, T | Awaitable[T] | None], /) -> BatchTask[In, T]: ...
     @overload
-    def __call__(self, func: OnBatchMethod[Owner, In, P, Awaitable[T | None]], /) -> BatchTask[In, T]: ...
+    def __call__(
+        self, func: OnBatchMethod[Owner, In, P, Awaitable[T | None]], /
+    ) -> BatchTask[In, T]: ...
     @overload
     def __call__(
         self, func: OnBatchMethod[Owner, In, P, T | Awaitable[T] | None], /

@@ -45,7 +45,7 @@ class PipelineContext:
     execution_mode: ExecutionMode = "ordered"
     max_parallelism: int | None = None
     pipeline_id: str | None = None
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
     max_in_flight: int | None = None
 
     def __post_init__(self) -> None:

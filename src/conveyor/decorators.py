@@ -1,15 +1,15 @@
-"""
-The decorators that make tasks of functions.
-"""
+"""The decorators that make tasks of functions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
 
 from .tasks import BatchTask, SingleTask
 
 if TYPE_CHECKING:
-    from typing import Awaitable, Concatenate, Literal, ParamSpec, TypeVar
+    from collections.abc import Awaitable
+    from typing import Concatenate, Literal, ParamSpec, TypeVar
 
     from typing_extensions import Never, Unpack
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         BatchDecorator,
         In,
         Item,
+        ListOf,
         Many,
+        Mixed,
         Plain,
         SingleDecorator,
         WholeBatchDecorator,
@@ -29,6 +31,18 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = ["batch_task", "single_task"]
+
+# Options by position are not for new code, hence not in the types: conveyor-streaming 1 took them.
+_POSITIONS = (
+    "on_error",
+    "retry_attempts",
+    "retry_delay",
+    "retry_exponential_backoff",
+    "retry_max_delay",
+    "error_handler",
+    "task_name",
+    "concurrency_limit",
+)
 
 
 # A function that takes an item; see ``_signatures`` for the order of the results.
@@ -44,7 +58,9 @@ def single_task(
 ) -> SingleTask[In, Plain]: ...
 @overload
 def single_task(
-    func: Callable[Concatenate[In, P], Awaitable[T | list[T] | None]], /, **options: Unpack[SingleOptions]
+    func: Callable[Concatenate[In, P], Awaitable[T | ListOf[T] | None]],
+    /,
+    **options: Unpack[SingleOptions],
 ) -> SingleTask[In, T]: ...
 @overload
 def single_task(
@@ -52,7 +68,13 @@ def single_task(
 ) -> SingleTask[In, Plain]: ...
 @overload
 def single_task(
-    func: Callable[Concatenate[In, P], T | list[T] | Awaitable[T] | None],
+    func: Callable[Concatenate[In, P], Mixed[Item, Plain] | Awaitable[Mixed[Item, Plain]]],
+    /,
+    **options: Unpack[SingleOptions],
+) -> SingleTask[In, Item | Plain]: ...
+@overload
+def single_task(
+    func: Callable[Concatenate[In, P], T | ListOf[T] | Awaitable[T] | None],
     /,
     **options: Unpack[SingleOptions],
 ) -> SingleTask[In, T]: ...
@@ -67,11 +89,11 @@ def single_task(
 ) -> SingleTask[Never, Item]: ...
 @overload
 def single_task(
-    func: Callable[[], Awaitable[T | list[T] | None]], /, **options: Unpack[SingleOptions]
+    func: Callable[[], Awaitable[T | ListOf[T] | None]], /, **options: Unpack[SingleOptions]
 ) -> SingleTask[Never, T]: ...
 @overload
 def single_task(
-    func: Callable[[], T | list[T] | Awaitable[T] | None], /, **options: Unpack[SingleOptions]
+    func: Callable[[], T | ListOf[T] | Awaitable[T] | None], /, **options: Unpack[SingleOptions]
 ) -> SingleTask[Never, T]: ...
 
 
@@ -94,7 +116,7 @@ def single_task(
 ) -> Callable[[Callable[..., Any]], SingleTask[Any, Any]]: ...
 
 
-def single_task(func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def single_task(func: Callable[..., Any] | None = None, *values: Any, **options: Any) -> Any:
     """
     Make a task of a function that takes one item.
 
@@ -111,13 +133,14 @@ def single_task(func: Callable[..., Any] | None = None, /, **options: Any) -> An
     to the error handler.
 
     :param func: the function, when used bare
+    :param values: options by position, in the order of conveyor-streaming 1
     :param options: see :class:`~conveyor.options.SingleTaskOptions`
     :return: the task, or without *func* a decorator
     :raises TypeError: if *func* is not callable, an option is unknown or of the wrong type, or two
         options contradict each other
     :raises ValueError: if an option is out of its range
     """
-
+    options = _named(values, options)
 
     def decorate(function: Callable[..., Any]) -> SingleTask[Any, Any]:
         return SingleTask(function, **options)
@@ -151,7 +174,7 @@ def batch_task(
 ) -> Callable[[Callable[..., Any]], BatchTask[Any, Any]]: ...
 
 
-def batch_task(min_size: int = 1, max_size: int | None = None, **options: Any) -> Any:
+def batch_task(min_size: int = 1, max_size: int | None = None, *values: Any, **options: Any) -> Any:
     """
     Make a task of a function that takes a list of consecutive items.
 
@@ -168,6 +191,7 @@ def batch_task(min_size: int = 1, max_size: int | None = None, **options: Any) -
 
     :param min_size: items a batch needs (items)
     :param max_size: items a batch holds at most, by default *min_size* (items)
+    :param values: options by position, in the order of conveyor-streaming 1
     :param options: see :class:`~conveyor.options.BatchTaskOptions`
     :return: a decorator
     :raises TypeError: if it is used bare, or as :func:`single_task`
@@ -177,8 +201,20 @@ def batch_task(min_size: int = 1, max_size: int | None = None, **options: Any) -
         raise TypeError(
             "batch_task needs to know the size of a batch; write @batch_task(max_size=...)"
         )
+    options = _named(values, options)
 
     def decorate(function: Callable[..., Any]) -> BatchTask[Any, Any]:
         return BatchTask(function, min_size=min_size, max_size=max_size, **options)
 
     return decorate
+
+
+def _named(values: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Add the options given by position to those given by name."""
+    if len(values) > len(_POSITIONS):
+        raise TypeError(f"too many options by position: {values!r}; write them as name=value")
+    named = dict(zip(_POSITIONS, values, strict=False))
+    for name in named:
+        if name in options:
+            raise TypeError(f"option {name!r} is given both by position and by name")
+    return {**named, **options}

@@ -83,12 +83,7 @@ class RetryConfig:
     retry_on: RetryOn = Exception
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int):
-            raise TypeError(f"max_attempts must be an int, got {self.max_attempts!r}")
-        if self.max_attempts < 1:
-            raise ValueError(
-                f"max_attempts must be at least 1 (the first call counts), got {self.max_attempts}"
-            )
+        _check_attempts(self.max_attempts)
         for name in ("base_delay", "max_delay", "backoff_multiplier", "jitter"):
             number = getattr(self, name)
             if not isinstance(number, (int, float)):
@@ -107,16 +102,28 @@ class RetryConfig:
 
         :param error: what the call raised
         """
+        retry_on: Any = self.retry_on
         if isinstance(self.retry_on, (type, tuple)):
-            return isinstance(error, self.retry_on)
-        return bool(self.retry_on(error))
+            return isinstance(error, retry_on)
+        return bool(retry_on(error))
+
+
+def _check_attempts(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_attempts must be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"max_attempts must be at least 1 (the first call counts), got {value}"
+        )
 
 
 def _is_retry_on(value: object) -> bool:
     if isinstance(value, type):
         return issubclass(value, Exception)
     if isinstance(value, tuple):
-        return all(isinstance(each, type) and issubclass(each, Exception) for each in value)
+        # isinstance() leaves the element types unknown.
+        kinds: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+        return all(isinstance(each, type) and issubclass(each, Exception) for each in kinds)
     return callable(value)
 
 
@@ -161,7 +168,7 @@ class LoggingErrorHandler(ErrorHandler):
     def __init__(
         self, logger: logging.Logger | None = None, replacement_value: Any = None
     ) -> None:
-        self.logger = logger or logging.getLogger("conveyor")
+        self.logger: logging.Logger = logger or logging.getLogger("conveyor")
         self.replacement_value = replacement_value
 
     async def handle_error(

@@ -156,13 +156,10 @@ class TaskOptions:
         _check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         _check_count("min_size", self.min_size, name)
         _check_count("max_size", self.max_size, name, optional=True)
-        _check_seconds("timeout", self.timeout, name, zero=False)
-        _check_seconds("max_wait", self.max_wait, name, zero=True)
+        _check_number("timeout", self.timeout, name, zero=False)
+        _check_number("max_wait", self.max_wait, name, zero=True)
         for flag in ("flatten", "in_order"):
-            if not isinstance(getattr(self, flag), bool):
-                raise TypeError(
-                    f"task {name!r}: {flag} must be True or False, got {getattr(self, flag)!r}"
-                )
+            _check_flag(flag, getattr(self, flag), name)
         if self.max_size is not None and self.min_size > self.max_size:
             raise ValueError(
                 f"task {name!r}: min_size={self.min_size} is larger than "
@@ -195,7 +192,9 @@ class TaskOptions:
         if changes.get("task_name", "") is None:
             del changes["task_name"]
         elif not isinstance(changes.get("task_name", ""), str):
-            raise TypeError(f"task_name must be a str, got {changes['task_name']!r}")
+            raise TypeError(
+                f"task {self.task_name!r}: task_name must be a str, got {changes['task_name']!r}"
+            )
         changes["retry"] = self._updated_retry(given)
         if given.get("on_error") == "retry":
             changes["on_error"] = "fail"
@@ -242,7 +241,14 @@ class TaskOptions:
             _check_count("retry_attempts", given["retry_attempts"], self.task_name)
         for name in ("retry_delay", "retry_max_delay", "retry_backoff"):
             if name in given:
-                _check_seconds(name, given[name], self.task_name, zero=True, optional=False)
+                _check_number(name, given[name], self.task_name, zero=True, optional=False)
+        if "retry_exponential_backoff" in given:
+            _check_flag(
+                "retry_exponential_backoff", given["retry_exponential_backoff"], self.task_name
+            )
+        jitter = given.get("retry_jitter", False)
+        if not isinstance(jitter, bool):
+            _check_number("retry_jitter", jitter, self.task_name, zero=True, optional=False)
         try:
             return replace(self.retry, **changes)
         except (TypeError, ValueError) as error:
@@ -276,6 +282,11 @@ def _check_on_error(value: object, task: str, is_batch: bool) -> None:
     )
 
 
+def _check_flag(option: str, value: object, task: str) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"task {task!r}: {option} must be True or False, got {value!r}")
+
+
 def _check_count(
     option: str, value: object, task: str, *, least: int = 1, optional: bool = False
 ) -> None:
@@ -290,7 +301,7 @@ def _check_count(
         )
 
 
-def _check_seconds(
+def _check_number(
     option: str, value: object, task: str, *, zero: bool, optional: bool = True
 ) -> None:
     if value is None and optional:

@@ -4,10 +4,9 @@ Composition: tasks in a row, and the context they run in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
-
 
 from .context import ExecutionMode, PipelineContext
 from .stream import NO_DATA, PipelineStream, TaskCall, check_data
@@ -35,11 +34,7 @@ class Pipeline(Generic[In, Out]):
 
     # An empty pipeline passes anything through.
     def __init__(self: Pipeline[Any, Any], context: PipelineContext | None = None) -> None:
-        if context is not None and not isinstance(context, PipelineContext):
-            raise TypeError(
-                f"context must be a PipelineContext, got a {type(context).__name__}; "
-                "write Pipeline(context=Context({...}))"
-            )
+        _check_context(context)
         self.context: PipelineContext = PipelineContext() if context is None else context
         self._stages: tuple[BaseTask[Any, Any], ...] = ()
 
@@ -167,13 +162,22 @@ class Pipeline(Generic[In, Out]):
             raise
 
 
+def _check_context(context: object) -> None:
+    if context is not None and not isinstance(context, PipelineContext):
+        raise TypeError(
+            f"context must be a PipelineContext, got a {type(context).__name__}; "
+            "write Pipeline(context=Context({...}))"
+        )
+
+
 def _stages_of(part: object) -> tuple[BaseTask[Any, Any], ...]:
+    # isinstance() leaves the type arguments unknown.
     if isinstance(part, Pipeline):
-        return cast("Pipeline[Any, Any]", part).stages
+        return part.stages
     if isinstance(part, TaskCall):
-        return (part.bound(),)
+        return (part.bound(),)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(part, BaseTask):
-        return (part,)
+        return (part,)  # pyright: ignore[reportUnknownVariableType]
     hint = "; write @single_task above its 'def'" if callable(part) else ""
     raise TypeError(
         f"a pipeline is made of tasks and pipelines, got a {type(part).__name__}{hint}"

@@ -86,7 +86,8 @@ def _prepare(value: Any) -> Any:
 
         return _Pending(fetch)
     if isinstance(value, AsyncIterator):
-        return SharedIterator(value)
+        # isinstance() leaves the element type unknown
+        return SharedIterator(value)  # pyright: ignore[reportUnknownArgumentType]
     return value
 
 
@@ -103,8 +104,8 @@ class SideInputs:
     """
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
-        self.args = tuple(_prepare(each) for each in args)
-        self.kwargs = {name: _prepare(each) for name, each in (kwargs or {}).items()}
+        self.args: tuple[Any, ...] = tuple(_prepare(each) for each in args)
+        self.kwargs: dict[str, Any] = {name: _prepare(each) for name, each in (kwargs or {}).items()}
 
     def __bool__(self) -> bool:
         return bool(self.args or self.kwargs)

@@ -47,9 +47,10 @@ class Results(AsyncIterator[T]):
     :param run: the run
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._take = run.handoff.take
+    # Any, lest the insides of the engine be part of the public types.
+    def __init__(self, run: Any) -> None:
+        self._run: Run = run
+        self._take = self._run.handoff.take
 
     def __aiter__(self) -> Results[T]:
         return self
@@ -115,7 +116,8 @@ class _PlainIterator(AsyncIterator[T]):
     async def _receive(self) -> Any:
         run = self._run
         if run is None:
-            self._run = run = self._stream._start()
+            # The stream's other half.
+            self._run = run = self._stream._start()  # pyright: ignore[reportPrivateUsage]
             self._take = run.handoff.take
             run.host.spawn(run.execute, run.finish)
         try:
@@ -136,9 +138,13 @@ def _nothing_yet() -> Any:
     return EMPTY
 
 
-async def _collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
+def _check_limit(limit: object) -> None:
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit must be None or an int of at least 0, got {limit!r}")
+
+
+async def _collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
+    _check_limit(limit)
     collected: list[T] = []
     async for result in results:
         if limit is not None and len(collected) == limit:
@@ -161,7 +167,8 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
     """
 
     def __init__(self, source: AsyncIterable[Out]) -> None:
-        if not isinstance(source, AsyncIterable):
+        # Not everyone's code is type-checked.
+        if not isinstance(source, AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"AsyncStream needs an async iterable, got a {type(source).__name__}; "
                 "for other data call a pipeline: Pipeline()(data)"

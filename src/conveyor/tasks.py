@@ -57,7 +57,7 @@ class BaseTask(Generic[In, Out]):
         self._func = func
         self._options = TaskOptions(name_of(func), self._is_batch).updated(options)
         self.__doc__ = getattr(func, "__doc__", None)
-        self.__name__ = self._options.task_name
+        self.__name__: str = self._options.task_name
         self.__module__ = getattr(func, "__module__", type(self).__module__)
         self.__wrapped__ = func
 
@@ -77,7 +77,8 @@ class BaseTask(Generic[In, Out]):
     @property
     def has_own_process(self) -> bool:
         """Whether a subclass defines ``process`` and so serves the stream as a whole."""
-        return type(self).process is not BaseTask.process
+        base: type[BaseTask[Any, Any]] = BaseTask
+        return type(self).process is not base.process
 
     @property
     def inputs(self) -> SideInputs:

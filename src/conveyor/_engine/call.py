@@ -276,9 +276,14 @@ class Call:
         answer = handler.handle_error(error, item, name, attempts)
         if isawaitable(answer):
             answer = await answer
-        if not (isinstance(answer, tuple) and len(answer) == 2):
+        if not _is_pair(answer):
             raise TypeError(
                 f"error handler {type(handler).__name__} of task {name!r} must return "
                 f"(should_continue, value), got a {type(answer).__name__}"
             )
         return answer
+
+
+def _is_pair(value: Any) -> bool:
+    # isinstance() leaves the element types unknown
+    return isinstance(value, tuple) and len(value) == 2  # pyright: ignore[reportUnknownArgumentType]

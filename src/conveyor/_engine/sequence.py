@@ -136,7 +136,7 @@ class Chain:
 
     def take_all(self) -> list[Any]:
         """Unlink all slots that may leave and return their values."""
-        values = []
+        values: list[Any] = []
         while (slot := self.take()) is not None:
             values.append(slot.value)
         return values
@@ -216,7 +216,7 @@ class OrderedChain(Chain):
         """Unlink all slots that may leave and return their values."""
         root = self._root
         slot = root.next
-        values = []
+        values: list[Any] = []
         while slot.done:
             values.append(slot.value)
             after = slot.next

@@ -82,7 +82,8 @@ class SingleStage(Stage):
         counters = self.counters
         emit = self.emit
         pristine = copy_context()
-        plain: type | None = None  # results of one type follow one another, as a rule
+        slot: Slot | None
+        plain: type[Any] | None = None  # results of one type follow one another, as a rule
         while True:
             calls = 0
             while queue:
@@ -97,17 +98,18 @@ class SingleStage(Stage):
                 counters.taken += 1
                 try:
                     result = function(slot.value)
-                    kind = type(result)
+                    # Of a result of any type, the type is unknown to pyright.
+                    kind = type(result)  # pyright: ignore[reportUnknownVariableType]
                     if kind is CoroutineType or (
                         kind is not plain and kinds[kind] is AWAITABLE
                     ):
                         result = await result
-                        kind = type(result)
+                        kind = type(result)  # pyright: ignore[reportUnknownVariableType]
                     if kind is plain:
                         slot.value = result
                         emit(slot)
                     else:
-                        plain = kind if kinds[kind] is VALUE else None
+                        plain = kind if kinds[kind] is VALUE else None  # pyright: ignore[reportUnknownVariableType]
                         await self.settle(slot, result)
                 except BaseException as error:
                     error = examine(error, f"task {self.name!r}")

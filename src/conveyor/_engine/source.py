@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -62,14 +63,14 @@ def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
 
     :param data: what the pipeline was called with
     """
+    items: AsyncIterable[Any] | Iterable[Any] = (data,)
+    # isinstance() leaves the element type unknown.
     if isinstance(data, AsyncIterable):
-        return data
-    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
-        return (data,)
-    try:
-        return iter(data)
-    except TypeError:
-        return (data,)
+        items = data  # pyright: ignore[reportUnknownVariableType]
+    elif not isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
+        with suppress(TypeError):
+            items = iter(data)
+    return items
 
 
 class Source:
@@ -142,7 +143,6 @@ class Source:
                 items.close()
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
-        run = self._run
         if isinstance(items, ScopedIterable):
             async with items as results:
                 await self._iterate(results)

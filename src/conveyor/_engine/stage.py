@@ -6,12 +6,8 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections import deque
 from contextvars import copy_context
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Callable
-
-from anyio.lowlevel import checkpoint
 
 from .call import (
     AWAITABLE,
@@ -23,10 +19,9 @@ from .call import (
     Call,
     CallFailed,
     Kinds,
-    examine,
 )
 from .expansion import Expansion
-from .isolation import differs, run_in_context
+from .isolation import run_in_context
 from .sequence import Chain, Slot
 from .ledger import Counters
 from .workers import WorkerPool

@@ -1,0 +1,46 @@
+"""Functions and options that the decorators do not take."""
+
+from __future__ import annotations
+
+from conveyor import LoggingErrorHandler, batch_task, single_task
+
+
+async def text_length(text: str) -> int:
+    return len(text)
+
+
+async def total(batch: list[int]) -> int:
+    return sum(batch)
+
+
+single_task(5)  # rejected
+single_task(text_length, retries=3)  # rejected
+single_task(retries=3)  # rejected
+single_task(max_size=3)  # rejected
+single_task(on_error="skip_batch")  # rejected
+single_task(on_error="ignore")  # rejected
+single_task(timeout="1")  # rejected
+single_task(task_name=3)  # rejected
+single_task(retry_on=[ValueError])  # rejected
+single_task(retry_config={"max_attempts": 3})  # rejected
+single_task(error_handler=LoggingErrorHandler)  # rejected
+single_task(flatten="no")  # rejected
+single_task(on_error="skip_item")("not a function")  # rejected
+
+batch_task(total)  # rejected
+batch_task("1", 3)  # rejected
+batch_task(1, 2, 3)  # rejected
+batch_task(max_size=3, size=3)  # rejected
+batch_task(max_size=3, max_wait="1")  # rejected
+batch_task(max_size=3, on_error="skip")  # rejected
+batch_task(max_size=3)(text_length)  # rejected
+batch_task(max_size=3, flatten=False)(text_length)  # rejected
+
+task = single_task(text_length)
+batches = batch_task(max_size=3)(total)
+
+task.replace(retries=3)  # rejected
+task.replace(timeout="1")  # rejected
+batches.replace(max_size="3")  # rejected
+task.timeout = 3.0  # rejected
+batches.max_size = 5  # rejected
