@@ -181,7 +181,7 @@ def test_a_task_shows_what_it_was_given() -> None:
     assert task.timeout == 2
     assert task.flatten is False
     assert task.in_order is True
-    assert task.starts_in_order is True
+    assert task.stage_plan().starts_in_order is True
 
 
 # Names and documentation

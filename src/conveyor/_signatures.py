@@ -42,8 +42,8 @@ from typing import (
 from typing_extensions import Never, TypeVar
 
 if TYPE_CHECKING:
+    from .calls import TaskCall
     from .pipeline import Pipeline
-    from .stream import TaskCall
     from .tasks import BaseTask, BatchTask, SingleTask
 
 

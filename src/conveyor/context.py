@@ -7,9 +7,10 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 from __future__ import annotations
 
 import copy
-from contextvars import ContextVar, Token
+from collections.abc import Awaitable
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any, Awaitable, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 __all__ = [
     "Context",
@@ -51,8 +52,7 @@ class PipelineContext:
     def __post_init__(self) -> None:
         if self.execution_mode not in get_args(ExecutionMode):
             raise ValueError(
-                "execution_mode must be 'ordered' or 'as_completed', "
-                f"got {self.execution_mode!r}"
+                f"execution_mode must be 'ordered' or 'as_completed', got {self.execution_mode!r}"
             )
         for name in ("max_parallelism", "max_in_flight"):
             number = getattr(self, name)
@@ -154,23 +154,30 @@ class ContextManager:
 
     def __init__(self, context: PipelineContext) -> None:
         self.context = context
-        self._tokens: list[Token[PipelineContext | None]] = []
+        self._previous: list[PipelineContext | None] = []
+
+    @property
+    def previous_context(self) -> PipelineContext | None:
+        """Inside the block, the context that was current before it."""
+        return self._previous[-1] if self._previous else None
 
     def __enter__(self) -> PipelineContext:
-        self._tokens.append(_current.set(self.context))
+        self._previous.append(_current.get())
+        _current.set(self.context)
         return self.context
 
     def __exit__(self, *exc_info: object) -> None:
-        _current.reset(self._tokens.pop())
+        # Not by token: the block may be left in another context than it was entered in.
+        _current.set(self._previous.pop())
 
 
-async def with_context(context: PipelineContext, awaitable: Awaitable[T]) -> T:
+async def with_context(context: PipelineContext, coro: Awaitable[T]) -> T:
     """
-    Await *awaitable* with *context* as the current one.
+    Await *coro* with *context* as the current one.
 
     :param context: the context to set
-    :param awaitable: usually a coroutine
+    :param coro: any awaitable
     :return: what it returns
     """
     with ContextManager(context):
-        return await awaitable
+        return await coro

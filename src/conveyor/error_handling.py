@@ -7,8 +7,9 @@ For each call the order is: attempts with backoff, then the ``error_handler``, t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Literal, Tuple, Type, Union
+from typing import Any, Literal, Union
 
 __all__ = [
     "CollectLimitError",
@@ -27,9 +28,7 @@ ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
 
 # Evaluated at run time, hence the spelling that Python 3.10 accepts inside Union.
-RetryOn = Union[
-    Type[Exception], Tuple[Type[Exception], ...], Callable[[Exception], bool]
-]
+RetryOn = Union[type[Exception], tuple[type[Exception], ...], Callable[[Exception], bool]]
 """Which errors are worth another attempt: a type, a tuple of types, or a predicate."""
 
 
@@ -112,9 +111,7 @@ def _check_attempts(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"max_attempts must be an int, got {value!r}")
     if value < 1:
-        raise ValueError(
-            f"max_attempts must be at least 1 (the first call counts), got {value}"
-        )
+        raise ValueError(f"max_attempts must be at least 1 (the first call counts), got {value}")
 
 
 def _is_retry_on(value: object) -> bool:
@@ -165,9 +162,7 @@ class LoggingErrorHandler(ErrorHandler):
     :param replacement_value: result to use instead; ``None`` skips the item
     """
 
-    def __init__(
-        self, logger: logging.Logger | None = None, replacement_value: Any = None
-    ) -> None:
+    def __init__(self, logger: logging.Logger | None = None, replacement_value: Any = None) -> None:
         self.logger: logging.Logger = logger or logging.getLogger("conveyor")
         self.replacement_value = replacement_value
 

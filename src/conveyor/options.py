@@ -9,9 +9,10 @@ means adding it to both.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, Callable, Literal, Mapping, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
 

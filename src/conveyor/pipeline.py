@@ -4,12 +4,15 @@ Composition: tasks in a row, and the context they run in.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from .calls import TaskCall
 from .context import ExecutionMode, PipelineContext
-from .stream import NO_DATA, PipelineStream, TaskCall, check_data
+from .options import name_of
+from .stream import NO_DATA, PipelineStream
 from .tasks import BaseTask
 
 if TYPE_CHECKING:
@@ -36,15 +39,11 @@ class Pipeline(Generic[In, Out]):
     def __init__(self: Pipeline[Any, Any], context: PipelineContext | None = None) -> None:
         _check_context(context)
         self.context: PipelineContext = PipelineContext() if context is None else context
-        self._stages: tuple[BaseTask[Any, Any], ...] = ()
-
-    @property
-    def stages(self) -> tuple[BaseTask[Any, Any], ...]:
-        """The tasks, first to last."""
-        return self._stages
+        self.stages: list[BaseTask[Any, Any]] = []
 
     def __repr__(self) -> str:
-        return f"<Pipeline {' | '.join(task.task_name for task in self._stages) or 'empty'}>"
+        names = [task.stage_plan().name for task in self.stages]
+        return f"<Pipeline {' | '.join(names) or 'empty'}>"
 
     # Composition
 
@@ -57,7 +56,7 @@ class Pipeline(Generic[In, Out]):
         :raises TypeError: for anything else
         """
         for task in tasks:
-            self._stages += _stages_of(task)
+            self.stages += _stages_of(task)
         return self
 
     def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
@@ -65,7 +64,7 @@ class Pipeline(Generic[In, Out]):
         # A pipeline nobody configured has no opinion about the context.
         if isinstance(other, Pipeline) and context == PipelineContext():
             context = other.context
-        return Pipeline(context.copy()).add(*self._stages, other)
+        return Pipeline(context.copy()).add(*self.stages, other)
 
     def with_context(self, **fields: Any) -> Pipeline[In, Out]:
         """
@@ -74,7 +73,7 @@ class Pipeline(Generic[In, Out]):
         :param fields: known fields of :class:`PipelineContext` are set, others go into ``data``
         :raises ValueError: if a field's value is out of its range
         """
-        return Pipeline(self.context.updated(**fields)).add(*self._stages)
+        return Pipeline(self.context.updated(**fields)).add(*self.stages)
 
     def with_execution_mode(self, mode: ExecutionMode) -> Pipeline[In, Out]:
         """
@@ -102,18 +101,18 @@ class Pipeline(Generic[In, Out]):
         :param kwargs: named arguments for the first task
         :raises TypeError: if *data* cannot be meant as data
         """
-        check_data(data)
-        stages = self._stages
-        if not stages and (data is NO_DATA or args or kwargs):
+        _check_data(data)
+        plans = [task.stage_plan() for task in self.stages]
+        if not plans and (data is NO_DATA or args or kwargs):
             raise TypeError(
                 "an empty pipeline has no task that could take arguments or be the source; "
                 "write Pipeline()(data), or add a task"
             )
-        if data is NO_DATA:
-            stages[0].as_source()
         if args or kwargs:
-            stages = (stages[0].with_more_inputs(args, kwargs), *stages[1:])
-        return PipelineStream(stages, data, self.context.copy())
+            plans[0] = plans[0].with_more_inputs(args, kwargs)
+        if data is NO_DATA:
+            plans[0] = plans[0].as_source()
+        return PipelineStream(plans, data, self.context.copy())
 
     def as_completed(
         self,
@@ -170,15 +169,29 @@ def _check_context(context: object) -> None:
         )
 
 
-def _stages_of(part: object) -> tuple[BaseTask[Any, Any], ...]:
+def _stages_of(part: object) -> list[BaseTask[Any, Any]]:
     # isinstance() leaves the type arguments unknown.
     if isinstance(part, Pipeline):
         return part.stages
     if isinstance(part, TaskCall):
-        return (part.bound(),)  # pyright: ignore[reportUnknownVariableType]
+        return [part.bound()]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(part, BaseTask):
-        return (part,)  # pyright: ignore[reportUnknownVariableType]
+        return [part]  # pyright: ignore[reportUnknownVariableType]
     hint = "; write @single_task above its 'def'" if callable(part) else ""
-    raise TypeError(
-        f"a pipeline is made of tasks and pipelines, got a {type(part).__name__}{hint}"
-    )
+    raise TypeError(f"a pipeline is made of tasks and pipelines, got a {type(part).__name__}{hint}")
+
+
+def _check_data(data: Any) -> None:
+    expected = "a pipeline's data must be an iterable, an async iterable or one item"
+    if inspect.iscoroutine(data):
+        data.close()
+        name = data.__name__
+        raise TypeError(f"{expected}, got a coroutine; await it first: pipeline(await {name}())")
+    if inspect.isasyncgenfunction(data) or inspect.isgeneratorfunction(data):
+        name = name_of(data)
+        raise TypeError(f"{expected}, got a generator function; call it: pipeline({name}())")
+    if hasattr(data, "with_execution_mode"):
+        raise TypeError(
+            f"{expected}, got a {type(data).__name__}; compose with '|', or give its results: "
+            "second(first(data))"
+        )

@@ -9,8 +9,8 @@ passed on as a :class:`SharedIterator`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
-from typing import Any, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from anyio import Lock
 
@@ -105,7 +105,9 @@ class SideInputs:
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
         self.args: tuple[Any, ...] = tuple(_prepare(each) for each in args)
-        self.kwargs: dict[str, Any] = {name: _prepare(each) for name, each in (kwargs or {}).items()}
+        self.kwargs: dict[str, Any] = {
+            name: _prepare(each) for name, each in (kwargs or {}).items()
+        }
 
     def __bool__(self) -> bool:
         return bool(self.args or self.kwargs)
@@ -113,9 +115,7 @@ class SideInputs:
     @property
     def has_stream(self) -> bool:
         """Whether the calls share an async iterator, and so must start in input order."""
-        return any(
-            isinstance(each, SharedIterator) for each in (*self.args, *self.kwargs.values())
-        )
+        return any(isinstance(each, SharedIterator) for each in (*self.args, *self.kwargs.values()))
 
     def updated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SideInputs:
         """

@@ -2,157 +2,30 @@
 The handle on a stream of results, and the ways of consuming it.
 
 :class:`AsyncStream` wraps any async iterable. :class:`PipelineStream` is what a pipeline returns:
-nothing runs until it is consumed, and it is consumed once. :class:`TaskCall` is what calling a task
-returns: a pipeline stream that can also be awaited, or composed with ``|``.
+nothing runs until it is consumed, and it is consumed once.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Generator
-from typing import TYPE_CHECKING, Any, Callable, Generic, Sequence, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import create_task_group, get_cancelled_exc_class
+from anyio import create_task_group
 from anyio.abc import TaskGroup
 
-from ._engine.call import SKIPPED, Call, CallFailed
-from ._engine.handoff import EMPTY
-from ._engine.run import Run, add_note
+from ._engine.run import Run
 from ._engine.source import NO_DATA, ScopedIterable
-from .error_handling import CollectLimitError, StreamClosedError, StreamConsumedError
+from .error_handling import StreamClosedError, StreamConsumedError
+from .results import PlainIterator, Results, collect
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
-    from ._signatures import Composable
     from .context import PipelineContext
-    from .pipeline import Pipeline
-    from .tasks import BaseTask
+    from .plan import StagePlan
 
-__all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results", "TaskCall"]
+__all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results"]
 
-T = TypeVar("T")
-In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
-Next = TypeVar("Next")
-
-
-class Results(AsyncIterator[T]):
-    """
-    The results of a run that is going on.
-
-    One result per ``anext()``, in input order or as completed; ``StopAsyncIteration`` after the
-    last one, once every worker has ended. A failure of the run is raised after the results that
-    were ready. Cancelling a wait loses nothing; the iteration can go on.
-
-    :param run: the run
-    """
-
-    # Any, lest the insides of the engine be part of the public types.
-    def __init__(self, run: Any) -> None:
-        self._run: Run = run
-        self._take = self._run.handoff.take
-
-    def __aiter__(self) -> Results[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        result: T = self._take()
-        if result is EMPTY:
-            result = await self._run.handoff.receive()
-        return result
-
-    async def collect(self, limit: int | None = None) -> list[T]:
-        """
-        Read what is left.
-
-        :param limit: results at most
-        :return: the results, in the order of the stream
-        :raises CollectLimitError: if there are more than *limit*
-        """
-        if limit is not None:
-            return await _collect(self, limit)
-        collected: list[T] = []
-        try:
-            while True:
-                collected.append(await self.__anext__())
-                collected += self._run.handoff.take_all()
-        except StopAsyncIteration:
-            return collected
-
-    async def aclose(self) -> None:
-        """
-        End the run early and wait until everything in it has ended; idempotent.
-
-        :raises BaseException: a failure of the run, its cleanup included, not raised before
-        """
-        self._run.stop()
-        await self._run.join()
-        self._run.raise_unseen()
-
-    def stats(self) -> RunStatistics:
-        """Return what the run has counted so far."""
-        return RunStatistics.of(self._run)
-
-
-class _PlainIterator(AsyncIterator[T]):
-    """
-    The results of a run that no block encloses.
-
-    The first ``anext()`` starts it, and dropping the iterator ends it: the run knows nothing of its
-    iterator, so nothing but the consumer keeps that alive.
-    """
-
-    def __init__(self, stream: PipelineStream[T]) -> None:
-        self._stream = stream
-        self._run: Run | None = None
-        self._take: Callable[[], Any] = _nothing_yet
-
-    async def __anext__(self) -> T:
-        result: T = self._take()
-        if result is EMPTY:
-            result = await self._receive()
-        return result
-
-    async def _receive(self) -> Any:
-        run = self._run
-        if run is None:
-            # The stream's other half.
-            self._run = run = self._stream._start()  # pyright: ignore[reportPrivateUsage]
-            self._take = run.handoff.take
-            run.host.spawn(run.execute, run.finish)
-        try:
-            return await run.handoff.receive()
-        except get_cancelled_exc_class():
-            # There is no block whose end would end the run, so this is it.
-            run.stop()
-            await run.join()
-            raise
-
-    def __del__(self) -> None:
-        run = self._run
-        if run is not None and not run.finished:
-            run.host.call_soon(run.abandon)
-
-
-def _nothing_yet() -> Any:
-    return EMPTY
-
-
-def _check_limit(limit: object) -> None:
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise ValueError(f"limit must be None or an int of at least 0, got {limit!r}")
-
-
-async def _collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
-    _check_limit(limit)
-    collected: list[T] = []
-    async for result in results:
-        if limit is not None and len(collected) == limit:
-            raise CollectLimitError(
-                f"there are more than limit={limit} results; iterate the stream, or raise the limit"
-            )
-        collected.append(result)
-    return collected
 
 
 class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
@@ -174,15 +47,17 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
                 "for other data call a pipeline: Pipeline()(data)"
             )
         self._source = source
+        self._entered: list[AsyncIterator[Out]] = []
 
     def __aiter__(self) -> AsyncIterator[Out]:
         return self._source.__aiter__()
 
     async def __aenter__(self) -> AsyncIterator[Out]:
-        return self.__aiter__()
+        self._entered.append(self.__aiter__())
+        return self._entered[-1]
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
-        await self.aclose()
+        await _aclose(self._entered.pop())
         return None
 
     async def collect(self, limit: int | None = None) -> list[Out]:
@@ -193,13 +68,18 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
         :return: the results, in the order of the stream
         :raises CollectLimitError: if there are more than *limit*
         """
-        return await _collect(self.__aiter__(), limit)
+        async with self as results:
+            return await collect(results, limit)
 
     async def first(self) -> Out | None:
-        """Return the first item and leave the rest; ``None`` if there is none."""
-        async for item in self._source:
-            return item
-        return None
+        """Return the first item and leave the rest to the source; ``None`` if there is none."""
+        iterator = self.__aiter__()
+        try:
+            return await anext(iterator, None)
+        finally:
+            # An iterator that was made for us is closed; the source itself is its owner's.
+            if iterator is not self._source:
+                await _aclose(iterator)
 
     def as_completed(self) -> AsyncStream[Out]:
         """Return the stream itself: what it wraps has an order of its own."""
@@ -207,9 +87,7 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
 
     async def aclose(self) -> None:
         """Close the source, if it can be closed."""
-        aclose = getattr(self._source, "aclose", None)
-        if aclose is not None:
-            await aclose()
+        await _aclose(self._source)
 
 
 class PipelineStream(AsyncStream[Out]):
@@ -224,26 +102,25 @@ class PipelineStream(AsyncStream[Out]):
       every worker has ended and the source is closed;
     - ``await stream.collect()``.
 
-    :param tasks: the stages
+    :param plans: the stages
     :param data: what the pipeline was called with
     :param context: of the pipeline
     """
 
-    def __init__(
-        self, tasks: Sequence[BaseTask[Any, Any]], data: Any, context: PipelineContext
-    ) -> None:
-        self._tasks = tasks
+    def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
+        self._plans = plans
         self._data = data
         self._context = context
         self._run: Run | None = None
         self._closed = False
         self._block: tuple[TaskGroup, Results[Out]] | None = None
+        self._iterator: PlainIterator[Out] | None = None
 
     def _start(self) -> Run:
         """Create the run; a stream has one."""
         self._check_unused()
         data, self._data = self._data, None
-        self._run = Run(self._tasks, data, self._context)
+        self._run = Run(self._plans, data, self._context)
         return self._run
 
     def _check_unused(self) -> None:
@@ -258,8 +135,18 @@ class PipelineStream(AsyncStream[Out]):
     def __aiter__(self) -> AsyncIterator[Out]:
         if self._block is not None:
             return self._block[1]
+        if self._iterator is not None:
+            return self._iterator
         self._check_unused()
-        return _PlainIterator(self)
+        return PlainIterator(self)
+
+    async def __anext__(self) -> Out:
+        # Used as an iterator itself, the stream is what must be dropped to end the run. An iterator
+        # from aiter() is not kept here, so that dropping that is enough.
+        if self._iterator is None:
+            self._check_unused()
+            self._iterator = PlainIterator(self)
+        return await self._iterator.__anext__()
 
     async def __aenter__(self) -> Results[Out]:
         run = self._start()
@@ -324,9 +211,7 @@ class PipelineStream(AsyncStream[Out]):
         """
         self._closed = True
         if self._run is not None:
-            self._run.stop()
-            await self._run.join()
-            self._run.raise_unseen()
+            await self._run.close()
 
     def stats(self) -> RunStatistics:
         """
@@ -339,80 +224,7 @@ class PipelineStream(AsyncStream[Out]):
         return RunStatistics.of(self._run)
 
 
-class TaskCall(PipelineStream[Out], Generic[In, Out]):
-    """
-    A task and the arguments it was called with; how it is used decides what that means.
-
-    Awaited: one call with these arguments. Iterated, collected, entered, given as data or side
-    input: the stream of a one-stage pipeline over the first argument. Part of a ``|`` expression:
-    the task with the arguments bound after the item.
-
-    :param task: the task
-    :param args: positional arguments
-    :param kwargs: named arguments
-    """
-
-    def __init__(
-        self, task: BaseTask[In, Out], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self._task = task
-        self._args = args
-        self._kwargs = kwargs
-        super().__init__((task,), NO_DATA, task.context)
-
-    def _start(self) -> Run:
-        self._check_unused()
-        stream = self._task.pipeline()(*self._args, **self._kwargs)
-        self._tasks, self._data = stream._tasks, stream._data
-        return super()._start()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._call_once().__await__()
-
-    async def _call_once(self) -> Any:
-        task = self._task
-        function = task.func
-        if task.inputs:
-            function = await task.inputs.bind(function)
-        call = Call(lambda args: function(*args, **self._kwargs), task.options)
-        try:
-            result = await call(self._args)
-        except CallFailed as failed:
-            plural = "" if failed.attempts == 1 else "s"
-            add_note(
-                failed.error,
-                f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
-            )
-            error = failed.error
-        else:
-            return None if result is SKIPPED else result
-        raise error
-
-    def bound(self) -> BaseTask[In, Out]:
-        """Return the task with the arguments bound after the item, as ``|`` does."""
-        return self._task.with_inputs(*self._args, **self._kwargs)
-
-    def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
-        return self.bound() | other
-
-
-def check_data(data: Any) -> None:
-    """
-    Reject what cannot be meant as data.
-
-    :param data: what a pipeline was called with
-    :raises TypeError: saying what to write instead
-    """
-    expected = "a pipeline's data must be an iterable, an async iterable or one item"
-    if inspect.iscoroutine(data):
-        data.close()
-        name = data.__name__
-        raise TypeError(f"{expected}, got a coroutine; await it first: pipeline(await {name}())")
-    if inspect.isasyncgenfunction(data) or inspect.isgeneratorfunction(data):
-        name = data.__name__
-        raise TypeError(f"{expected}, got a generator function; call it: pipeline({name}())")
-    if hasattr(data, "with_execution_mode"):
-        raise TypeError(
-            f"{expected}, got a {type(data).__name__}; compose with '|', or give its results: "
-            "second(first(data))"
-        )
+async def _aclose(iterable: object) -> None:
+    aclose = getattr(iterable, "aclose", None)
+    if aclose is not None:
+        await aclose()

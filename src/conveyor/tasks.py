@@ -6,210 +6,89 @@ Made by the decorators; they hold a function and its options, and run nothing th
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
+from .calls import TaskCall
 from .context import ExecutionMode, PipelineContext, get_current_context
+from .error_handling import ErrorAction, ErrorHandler, RetryConfig
 from .options import TaskOptions, name_of
+from .plan import StagePlan
 from .side_inputs import SideInputs
-from .stream import AsyncStream, PipelineStream, TaskCall
+from .stream import NO_DATA, AsyncStream, PipelineStream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._signatures import Composable, Data
-    from .error_handling import ErrorAction, ErrorHandler, RetryConfig
     from .options import BatchOptions, BatchTaskOptions
     from .pipeline import Pipeline
 
-__all__ = ["BaseTask", "BatchTask", "SingleTask"]
+__all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 Next = TypeVar("Next")
-Self = TypeVar("Self", bound="BaseTask[Any, Any]")
+Self = TypeVar("Self", bound="FunctionTask[Any, Any]")
 
 
 class BaseTask(Generic[In, Out]):
     """
-    What all tasks have in common.
+    What all tasks have in common, and the base of tasks that serve a stream as a whole.
 
-    A subclass may define ``process(items)`` instead of being given a function: called once per run
-    with an async iterator of the items, it returns (or is) an async generator of results.
+    A subclass defines ``process(items)``: called once per run with an async iterator of the items,
+    in order, it is an async generator of results, or a coroutine function that returns an async
+    iterable of them. The arguments below are there for its own use, except for the name.
 
-    :param func: what is called with each item, or batch
-    :param options: keywords of the decorator
+    :param on_error: the library leaves errors of ``process`` to itself: they fail the run
+    :param retry_config: likewise
+    :param error_handler: likewise
+    :param task_name: name in errors, logs and statistics, by default that of the class
     """
 
-    _is_batch = False
-    _options: TaskOptions | None = None
-    _func: Callable[..., Any] | None = None
-    _inputs = SideInputs()
+    on_error: ErrorAction = "fail"
+    retry_config: RetryConfig = RetryConfig(max_attempts=1)
+    error_handler: ErrorHandler | None = None
+    task_name: str = ""
 
-    def __init__(self, func: Callable[..., Any] | None = None, **options: Any) -> None:
-        if func is None and self.has_own_process:
-            self._options = TaskOptions(type(self).__name__).updated(options)
-            return
-        if not callable(func):
-            raise TypeError(
-                f"a task needs a function, got {func!r}; write the decorator above a 'def'"
-            )
-        self._func = func
-        self._options = TaskOptions(name_of(func), self._is_batch).updated(options)
-        self.__doc__ = getattr(func, "__doc__", None)
-        self.__name__: str = self._options.task_name
-        self.__module__ = getattr(func, "__module__", type(self).__module__)
-        self.__wrapped__ = func
-
-    # Description
-
-    @property
-    def func(self) -> Callable[..., Any]:
-        """The user's function."""
-        return self.process if self._func is None else self._func
-
-    @property
-    def options(self) -> TaskOptions:
-        """All options, checked and in one spelling."""
-        # A subclass need not have called our __init__.
-        return self._options or TaskOptions(type(self).__name__)
-
-    @property
-    def has_own_process(self) -> bool:
-        """Whether a subclass defines ``process`` and so serves the stream as a whole."""
-        base: type[BaseTask[Any, Any]] = BaseTask
-        return type(self).process is not base.process
-
-    @property
-    def inputs(self) -> SideInputs:
-        """Arguments that the function gets after the item."""
-        return self._inputs
-
-    @property
-    def context(self) -> PipelineContext:
-        """The default context: a task by itself has none of its own."""
-        return PipelineContext()
-
-    @property
-    def task_name(self) -> str:
-        """Name in errors, logs and statistics."""
-        return self.options.task_name
-
-    @property
-    def on_error(self) -> ErrorAction:
-        """What becomes of an item, or batch, whose last attempt failed."""
-        return self.options.on_error
-
-    @property
-    def retry_config(self) -> RetryConfig:
-        """How failed calls are repeated."""
-        return self.options.retry
-
-    @property
-    def error_handler(self) -> ErrorHandler | None:
-        """Who is asked after the last attempt."""
-        return self.options.error_handler
-
-    @property
-    def concurrency_limit(self) -> int | None:
-        """Calls in flight; ``None`` for the default."""
-        return self.options.concurrency_limit
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds per call and attempt."""
-        return self.options.timeout
-
-    @property
-    def flatten(self) -> bool:
-        """Whether a returned list is spread into items."""
-        return self.options.flatten
-
-    @property
-    def in_order(self) -> bool:
-        """Whether calls were asked to start in input order."""
-        return self.options.in_order
-
-    @property
-    def starts_in_order(self) -> bool:
-        """Whether calls start in input order: asked for, or because they share a stream."""
-        return self.options.in_order or self._inputs.has_stream
-
-    def as_source(self) -> Callable[..., Any]:
-        """
-        Return the function for a run without data: called once, with its side inputs only.
-
-        :raises TypeError: for a batch task, which needs a batch
-        """
-        if self.has_own_process:
-            raise TypeError(f"a pipeline that begins with task {self.task_name!r} needs data")
-        return partial(_without_item, self.func)
+    def __init__(
+        self,
+        on_error: ErrorAction = "fail",
+        retry_config: RetryConfig | None = None,
+        error_handler: ErrorHandler | None = None,
+        task_name: str | None = None,
+    ) -> None:
+        self.on_error = on_error
+        self.retry_config = retry_config or RetryConfig(max_attempts=1)
+        self.error_handler = error_handler
+        self.task_name = task_name or type(self).__name__
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.task_name!r}>"
+        return f"<{type(self).__name__} {self.stage_plan().name!r}>"
 
-    # Derivation
-
-    def with_inputs(self: Self, *args: Any, **kwargs: Any) -> Self:
+    # Typed so that a subclass may define it as a coroutine function or as an async generator.
+    def process(self, items: Any) -> Any:
         """
-        Return a copy whose function gets further arguments after the item.
+        Turn a stream of items into a stream of results; for subclasses to define.
 
-        A plain value is passed as it is; a coroutine is awaited and an :class:`AsyncStream` asked
-        for its first item, once per configured task; an async iterator is passed on for all calls
-        to share, and makes them start in input order.
-
-        :param args: positional arguments, in place of those given before
-        :param kwargs: named arguments, in place of those given before
+        :param items: an async iterator
         """
-        return self._copy(self.func, self.options, SideInputs(args, kwargs))
+        raise NotImplementedError(
+            f"{type(self).__name__} must define 'async def process(self, items)'; "
+            "for a task that calls a function, use @single_task or @batch_task"
+        )
 
-    def with_more_inputs(self: Self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self:
-        """
-        Return a copy with *args*, if any, in place of the positional side inputs and *kwargs* laid
-        over the named ones.
+    def stage_plan(self) -> StagePlan:
+        """Return what the engine needs to know."""
+        # A subclass need not have called our __init__.
+        return StagePlan(
+            "process", TaskOptions(self.task_name or type(self).__name__), self.process
+        )
 
-        :param args: positional arguments
-        :param kwargs: named arguments
-        """
-        return self._copy(self.func, self.options, self._inputs.updated(args, kwargs))
-
-    @overload
-    def replace(
-        self: Self, *, min_size: int = ..., max_size: int | None = ..., **options: Unpack[BatchOptions]
-    ) -> Self: ...
-    @overload
-    def replace(self, **options: Unpack[BatchTaskOptions]) -> BaseTask[In, Any]: ...
-    def replace(self, **options: Any) -> Any:
-        """
-        Return a copy with other options.
-
-        :param options: keywords of the decorator
-        :raises Exception: as the decorator does
-        """
-        return self._copy(self.func, self.options.updated(options), self._inputs)
-
-    def _copy(
-        self: Self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs
-    ) -> Self:
-        duplicate = object.__new__(type(self))
-        duplicate.__dict__.update(self.__dict__)
-        duplicate._func = func
-        duplicate._options = options
-        duplicate._inputs = inputs
-        return duplicate
-
-    @overload
-    def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None) -> BaseTask[Any, Out]: ...
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """On an instance, return the task bound to it, as a function would be."""
-        bind = getattr(self._func, "__get__", None)
-        if instance is None or bind is None:
-            return self
-        return self._copy(bind(instance, owner), self.options, self._inputs)
-
-    # Use
+    def get_context(self) -> PipelineContext | None:
+        """Return the context of the run that calls us, ``None`` outside of any run."""
+        return get_current_context()
 
     def pipeline(self) -> Pipeline[In, Out]:
         """Return a pipeline of this task alone."""
@@ -217,20 +96,18 @@ class BaseTask(Generic[In, Out]):
 
         return Pipeline().add(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[In, Out]:
+    def __call__(self, data: Data[In] = NO_DATA) -> PipelineStream[Out]:
         """
-        Call lazily: await the result for one call, iterate it for a stream over the first argument,
-        or use it in a ``|`` expression to bind the arguments after the item.
+        Return the stream of results for *data*, as a pipeline of this task would.
 
-        :param args: positional arguments
-        :param kwargs: named arguments
+        :param data: as for a pipeline
         """
-        return TaskCall(self, args, kwargs)
+        return self.pipeline()(data)
 
     def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         return self.pipeline() | other
 
-    def as_completed(self, data: Data[In]) -> PipelineStream[Out]:
+    def as_completed(self, data: Data[In] = NO_DATA) -> PipelineStream[Out]:
         """
         Return a stream of results in completion order.
 
@@ -254,7 +131,7 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().with_execution_mode(mode)
 
-    def run(self, data: Data[In], *, backend: str = "asyncio") -> list[Out]:
+    def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
         """
         Run from synchronous code.
 
@@ -264,30 +141,154 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().run(data, backend=backend)
 
-    # Typed so that a subclass may define it as a coroutine function or as an async generator.
-    def process(self, items: Any) -> Any:
+
+class FunctionTask(BaseTask[In, Out]):
+    """
+    A task that calls a function; immutable.
+
+    :param func: what is called with each item, or batch
+    :param options: keywords of the decorator
+    :raises TypeError: as the decorator does
+    :raises ValueError: as the decorator does
+    """
+
+    _kind: ClassVar[Literal["single", "batch"]]
+
+    func: Callable[..., Any]
+    options: TaskOptions
+    inputs: SideInputs
+    concurrency_limit: int | None
+    timeout: float | None
+    flatten: bool
+    in_order: bool
+
+    def __init__(self, func: Callable[..., Any], **options: Any) -> None:
+        _check_function(func)
+        kept = TaskOptions(name_of(func), is_batch=self._kind == "batch").updated(options)
+        self._describe(func, kept, SideInputs())
+
+    def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
+        self.__dict__.update(
+            func=func,
+            options=options,
+            inputs=inputs,
+            task_name=options.task_name,
+            on_error=options.on_error,
+            retry_config=replace(options.retry),  # a copy, since it can be changed
+            error_handler=options.error_handler,
+            concurrency_limit=options.concurrency_limit,
+            timeout=options.timeout,
+            flatten=options.flatten,
+            in_order=options.in_order,
+            __doc__=getattr(func, "__doc__", None),
+            __name__=options.task_name,
+            __module__=getattr(func, "__module__", __name__),
+            __wrapped__=func,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A subclass may have attributes of its own; those that describe the task are fixed.
+        if name in FunctionTask.__annotations__ or name in BaseTask.__annotations__:
+            raise AttributeError(
+                f"tasks are immutable; write task.replace({name}=...) for a new one"
+                if name not in ("func", "options", "inputs")
+                else "tasks are immutable; make a new one"
+            )
+        super().__setattr__(name, value)
+
+    def stage_plan(self) -> StagePlan:
+        """Return what the engine needs to know."""
+        if type(self).process is not FunctionTask.process:
+            return super().stage_plan()
+        return self._call_plan()
+
+    def _call_plan(self) -> StagePlan:
+        return StagePlan(self._kind, self.options, self.func, self.inputs)
+
+    async def process(self, items: Any) -> AsyncStream[Out]:
         """
-        Return the stream of a pipeline of this task, to be awaited first.
+        Return the stream of a pipeline of this task.
 
         :param items: as for a pipeline
         """
-        return self._process(items)
+        # Not by way of the pipeline: a subclass whose process() calls this one would meet itself.
+        return PipelineStream((self._call_plan(),), items, PipelineContext())
 
-    async def _process(self, items: Any) -> AsyncStream[Out]:
-        return self.pipeline()(items)
+    def with_inputs(self: Self, *args: Any, **kwargs: Any) -> Self:
+        """
+        Return a copy whose function gets further arguments after the item.
 
-    def get_context(self) -> PipelineContext | None:
-        """Return the context of the run that calls us, ``None`` outside of any run."""
-        return get_current_context()
+        A plain value is passed as it is; a coroutine is awaited and an :class:`AsyncStream` asked
+        for its first item, once per configured task; an async iterator is passed on for all calls
+        to share, and makes them start in input order.
+
+        :param args: positional arguments, in place of those given before
+        :param kwargs: named arguments, in place of those given before
+        """
+        return self._copy(self.func, self.options, SideInputs(args, kwargs))
+
+    @overload
+    def replace(
+        self: Self,
+        *,
+        min_size: int = ...,
+        max_size: int | None = ...,
+        **options: Unpack[BatchOptions],
+    ) -> Self: ...
+    @overload
+    def replace(self, **options: Unpack[BatchTaskOptions]) -> FunctionTask[In, Any]: ...
+    def replace(self, **options: Any) -> Any:
+        """
+        Return a copy with other options.
+
+        :param options: keywords of the decorator
+        :raises TypeError: as the decorator does
+        :raises ValueError: as the decorator does
+        """
+        return self._copy(self.func, self.options.updated(options), self.inputs)
+
+    def _copy(
+        self: Self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs
+    ) -> Self:
+        duplicate = object.__new__(type(self))
+        duplicate.__dict__.update(self.__dict__)
+        duplicate._describe(func, options, inputs)
+        return duplicate
+
+    @overload
+    def __get__(self: Self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> FunctionTask[Any, Out]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """On an instance, return the task bound to it, as a function would be."""
+        bind = getattr(self.func, "__get__", None)
+        by_class = isinstance(self.func, classmethod | staticmethod)
+        if bind is None or (instance is None and not by_class):
+            return self
+        return self._copy(bind(instance, owner), self.options, self.inputs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[In, Out]:
+        """
+        Call lazily; what is done with the call decides what it means.
+
+        Await it for one call, iterate it for a stream over the first argument, or use it in a ``|``
+        expression to bind the arguments after the item.
+
+        :param args: positional arguments
+        :param kwargs: named arguments
+        """
+        return TaskCall(self, args, kwargs)
 
 
-class SingleTask(BaseTask[In, Out]):
+class SingleTask(FunctionTask[In, Out]):
     """
     A task that is called with one item at a time; made by :func:`~conveyor.single_task`.
 
     :param func: called with each item
     :param options: keywords of :func:`~conveyor.single_task`
     """
+
+    _kind = "single"
 
     if TYPE_CHECKING:
 
@@ -298,15 +299,26 @@ class SingleTask(BaseTask[In, Out]):
         def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
 
-class BatchTask(BaseTask[In, Out]):
+class BatchTask(FunctionTask[In, Out]):
     """
     A task that is called with a list of consecutive items; made by :func:`~conveyor.batch_task`.
 
     :param func: called with each batch
-    :param options: keywords of :func:`~conveyor.batch_task`
+    :param min_size: items a batch needs, at least 1
+    :param max_size: items a batch holds at most, by default *min_size*
+    :param options: further keywords of :func:`~conveyor.batch_task`
     """
 
-    _is_batch = True
+    _kind = "batch"
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        min_size: int = 1,
+        max_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(func, min_size=min_size, max_size=max_size, **options)
 
     if TYPE_CHECKING:
 
@@ -318,7 +330,7 @@ class BatchTask(BaseTask[In, Out]):
 
     @property
     def min_size(self) -> int:
-        """Items a batch needs, unless it is cut short by the end of the input."""
+        """Items a batch needs, unless it is full."""
         return self.options.min_size
 
     @property
@@ -331,17 +343,8 @@ class BatchTask(BaseTask[In, Out]):
         """Seconds after its first item until a batch is sent although it is not full."""
         return self.options.max_wait
 
-    def as_source(self) -> Callable[..., Any]:
-        """
-        Batch tasks cannot be sources.
 
-        :raises TypeError: always
-        """
-        raise TypeError(
-            f"a pipeline that begins with batch task {self.task_name!r} needs data; "
-            "only a single task can be a source"
-        )
-
-
-def _without_item(func: Callable[..., Any], _: object, *args: Any, **kwargs: Any) -> Any:
-    return func(*args, **kwargs)
+def _check_function(func: object) -> None:
+    # A class method becomes callable when it is bound.
+    if not (callable(func) or isinstance(func, classmethod)):
+        raise TypeError(f"a task needs a function, got {func!r}; write the decorator above a 'def'")

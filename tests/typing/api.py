@@ -20,8 +20,10 @@ from conveyor import (
     batch_task,
     single_task,
 )
+from conveyor.calls import TaskCall
 from conveyor.options import SingleTaskOptions
-from conveyor.stream import PipelineStream, Results, TaskCall
+from conveyor.results import Results
+from conveyor.stream import PipelineStream
 
 
 class Base: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING
 
 from anyio import current_time
 
@@ -21,7 +21,7 @@ from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
     from .run import Run
 
 logger = logging.getLogger("conveyor")
@@ -32,20 +32,13 @@ class BatchStage(Stage):
     Gather items into batches and call the function with each; at most ``limit`` calls at a time.
 
     :param run: the run
-    :param task: the description
-    :param function: the user's function, side inputs still to be bound
+    :param plan: what to do
     :param intake: the chain that ends here
     """
 
-    def __init__(
-        self,
-        run: Run,
-        task: BaseTask[Any, Any],
-        function: Callable[..., Any],
-        intake: Chain,
-    ) -> None:
-        super().__init__(run, task, function)
-        options = task.options
+    def __init__(self, run: Run, plan: StagePlan, intake: Chain) -> None:
+        super().__init__(run, plan)
+        options = plan.options
         self._intake = intake
         self._batcher: Batcher[Slot] = Batcher(
             options.min_size, options.batch_size, options.max_wait
@@ -184,6 +177,7 @@ class BatchStage(Stage):
                 return self.run.fail(failed.error, self.describe(part, failed.attempts))
             if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
                 half = len(part.value) // 2
+                self.run.window.held += 2
                 first = self.insert(part, part.value[:half])
                 second = self.insert(part, part.value[half:])
                 self.discard(part)

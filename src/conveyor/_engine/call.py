@@ -14,9 +14,9 @@ passed on, since nothing takes that value back.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from anyio import (
     CancelScope,
@@ -194,9 +194,7 @@ class Call:
             and self._limiter is None
         )
 
-    async def __call__(
-        self, item: Any, expansion: Expansion | None = None
-    ) -> Any:
+    async def __call__(self, item: Any, expansion: Expansion | None = None) -> Any:
         """
         Make the call.
 
@@ -219,7 +217,7 @@ class Call:
             begun = expansion is not None and expansion.passed_on > 0
             try:
                 again = attempt < retry.max_attempts and not begun and retry.is_retryable(error)
-            except Exception as broken:
+            except BaseException as broken:
                 # A predicate that raises is a mistake in the settings, not in this item.
                 raise CallFailed(self._examined(broken, "retry_on"), attempt) from None
             if not again:
@@ -263,7 +261,7 @@ class Call:
             except Exception:
                 try:
                     proceed, value = await self._ask(handler, error, item, attempts)
-                except Exception as broken:
+                except BaseException as broken:
                     raise CallFailed(self._examined(broken, "error handler"), attempts) from None
             if proceed:
                 return SKIPPED if value is None else value

@@ -8,15 +8,14 @@ no value is pulled from a generator before there is a place for it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from typing import TYPE_CHECKING, Any, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 
-from .sequence import Slot
-
 if TYPE_CHECKING:
     from .call import Pacing
+    from .sequence import Slot
     from .stage import Stage
 
 
@@ -69,31 +68,39 @@ class Expansion:
         """
         iterator = iter(values)
         while True:
-            while not self._stage.may_add(self._slot):
-                await self._wait(pacing)
+            await self._reserve(pacing)
             try:
                 value = next(iterator)
-            except StopIteration:
-                return
+            except BaseException as error:
+                self._stage.run.window.release()
+                if isinstance(error, StopIteration):
+                    return
+                raise
             self._add(value)
 
     async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
         while True:
-            while not self._stage.may_add(self._slot):
-                await self._wait(pacing)
+            await self._reserve(pacing)
             try:
                 value = await values.__anext__()
-            except StopAsyncIteration:
-                return
+            except BaseException as error:
+                self._stage.run.window.release()
+                if isinstance(error, StopAsyncIteration):
+                    return
+                raise
             self._add(value)
+
+    async def _reserve(self, pacing: Pacing | None) -> None:
+        """Take a place for the next value, before it is asked for; wait if there is none."""
+        stage = self._stage
+        while not stage.may_add(self._slot):
+            if pacing is not None:
+                pacing.pause()
+            await stage.wait_for_room(self._slot)
+            if pacing is not None:
+                await pacing.resume()
+        stage.run.window.held += 1
 
     def _add(self, value: Any) -> None:
         self._stage.add_child(self._slot, value)
         self.passed_on += 1
-
-    async def _wait(self, pacing: Pacing | None) -> None:
-        if pacing is not None:
-            pacing.pause()
-        await self._stage.wait_for_room(self._slot)
-        if pacing is not None:
-            await pacing.resume()

@@ -7,6 +7,7 @@ afterwards, with no await in between, so a cancelled wait never loses a result.
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from anyio import Event
@@ -38,7 +39,16 @@ class Handoff:
     :ivar delivered: results taken so far
     """
 
-    __slots__ = ("_chain", "_event", "_pause_at", "_run", "_take_slot", "_window", "delivered")
+    __slots__ = (
+        "_chain",
+        "_event",
+        "_pause_at",
+        "_run",
+        "_take_slot",
+        "_thread",
+        "_window",
+        "delivered",
+    )
 
     def __init__(self, run: Run, chain: Chain) -> None:
         self._run = run
@@ -46,6 +56,7 @@ class Handoff:
         self._window = run.window
         self._take_slot = chain.take
         self._pause_at = BURST
+        self._thread = get_ident()
         self._event: Event | None = None
         self.delivered = 0
         chain.on_ready = self.wake
@@ -56,14 +67,23 @@ class Handoff:
             self._event.set()
 
     def take(self) -> Any:
-        """Return the next result; :data:`EMPTY` if there is none, or it is time to let others run."""
-        if self.delivered >= self._pause_at:
+        """
+        Return the next result.
+
+        :return: :data:`EMPTY` if there is none, or only :meth:`receive` may take it: because it is
+            time to let others run, or because this may be another event loop
+        """
+        if self.delivered >= self._pause_at or get_ident() != self._thread:
             return EMPTY
         slot = self._take_slot()
         if slot is None:
             return EMPTY
         self.delivered += 1
-        self._window.release()
+        # Window.release(), spelled out for its speed.
+        window = self._window
+        window.held = held = window.held - 1
+        if window.wanted and held <= window.resume_at:
+            window.wake()
         return slot.value
 
     def take_all(self) -> list[Any]:
@@ -82,6 +102,7 @@ class Handoff:
         :raises BaseException: the failure that ended the run, after the results that were ready
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
+        self._run.check_host()
         if self.delivered >= self._pause_at:
             await checkpoint()
         self._pause_at = self.delivered + BURST
@@ -96,8 +117,6 @@ class Handoff:
             await self._wait()
 
     async def _wait(self) -> None:
-        if not self._run.host.is_current():
-            raise RuntimeError("this stream belongs to another event loop; consume it there")
         if self._event is not None:
             raise RuntimeError(
                 "another task is waiting for a result of this stream; a stream has one consumer "

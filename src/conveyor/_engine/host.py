@@ -7,14 +7,17 @@ may run in any thread, at any moment), and tells a requested cancellation from a
 
 from __future__ import annotations
 
-import asyncio
 import math
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import anyio
+
+if TYPE_CHECKING:
+    import asyncio
 
 # The loop itself holds its tasks only weakly.
 _detached: set[asyncio.Task[None]] = set()
@@ -24,15 +27,24 @@ class AsyncioHost:
     """The asyncio loop that is running in this thread."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        # Imported by whoever runs the loop; importing this library is not to import both backends.
+        self._asyncio = sys.modules["asyncio"]
+        self._loop: asyncio.AbstractEventLoop = self._asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs on this loop."""
         try:
-            return asyncio.get_running_loop() is self._loop
+            return self._asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return False
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody has natively cancelled the current task."""
+        # Python 3.10 does not count the requests; there a native cancel of one of our workers,
+        # which only the shutdown of the loop does, passes for a leak and fails the run.
+        task = self._asyncio.current_task()
+        return task is not None and hasattr(task, "cancelling") and task.cancelling() > 0
 
     def spawn(
         self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
@@ -77,6 +89,10 @@ class TrioHost:
         except RuntimeError:
             return False
 
+    def is_task_cancelled(self) -> bool:
+        """Tell nothing new: all cancellation is by scopes."""
+        return False
+
     def spawn(
         self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
     ) -> None:
@@ -119,11 +135,4 @@ def is_cancellation_requested() -> bool:
     If not, a cancellation exception seen in it has leaked from elsewhere, for instance out of an
     awaited future that was cancelled.
     """
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    if isinstance(current_host(), TrioHost):
-        return False
-    # Python 3.10 does not count the requests; there a native cancel of one of our workers, which
-    # only the shutdown of the loop does, passes for a leak and ends the run with an error.
-    cancelling = getattr(asyncio.current_task(), "cancelling", None)
-    return cancelling is not None and cancelling() > 0
+    return anyio.current_effective_deadline() == -math.inf or current_host().is_task_cancelled()

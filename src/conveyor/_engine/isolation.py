@@ -8,15 +8,14 @@ by :func:`run_in_context` from then on, one context copy per item (about a micro
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from types import coroutine
-from typing import Any, Coroutine, Generator
+from typing import Any
 
 
 @coroutine
-def run_in_context(
-    context: Context, routine: Coroutine[Any, Any, Any]
-) -> Generator[Any, Any, Any]:
+def run_in_context(context: Context, routine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """
     Await *routine* with every one of its steps run inside *context*.
 

@@ -21,7 +21,7 @@ from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
     from .run import Run
 
 
@@ -30,12 +30,12 @@ class ProcessStage(Stage):
     Runs one ``process`` call over the whole stream.
 
     :param run: the run
-    :param task: the description
+    :param plan: what to do
     :param intake: the chain that ends here
     """
 
-    def __init__(self, run: Run, task: BaseTask[Any, Any], intake: Chain) -> None:
-        super().__init__(run, task, task.process)
+    def __init__(self, run: Run, plan: StagePlan, intake: Chain) -> None:
+        super().__init__(run, plan)
         self.limit = 1
         self._intake = intake
         intake.on_ready = self._on_ready
@@ -63,13 +63,14 @@ class ProcessStage(Stage):
         self.counters.added += 1
         self.run.window.held += 1
         try:
-            stream = self.task.process(self._items(slot))
+            stream = self.plan.function(self._items(slot))
             if isawaitable(stream):
                 stream = await stream
             await Expansion(self, slot).pass_on(stream.__aiter__(), None)
         except BaseException as error:
             error = examine(error, f"task {self.name!r}")
             return self.run.fail(error, self.describe(slot, 1))
+        self.wants_no_more = not self._intake.exhausted
         # What the call took it may have merged or left out; only what it gave goes on.
         self.counters.left += self.counters.taken
         self.discard(slot)

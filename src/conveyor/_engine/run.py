@@ -5,9 +5,10 @@ A run: the owning task group, the first failure, the outcome.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Callable, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from anyio import CancelScope, Event, Semaphore, create_task_group, get_cancelled_exc_class
@@ -22,24 +23,23 @@ from .ledger import check_ledger
 from .wiring import window_for, wire
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
 
 logger = logging.getLogger("conveyor")
+
 
 class Run:
     """
     One execution of a pipeline; created on the event loop that will run it.
 
-    :param tasks: the descriptions of the stages; none at all passes the data through
+    :param plans: the stages; none at all passes the data through
     :param data: what the pipeline was called with; :data:`NO_DATA` makes the first task the source
     :param context: this run's own copy
     :raises ValueError: if ``max_in_flight`` is too small for the tasks
     """
 
-    def __init__(
-        self, tasks: Sequence[BaseTask[Any, Any]], data: Any, context: PipelineContext
-    ) -> None:
-        self.window = window_for(tasks, context.max_in_flight)
+    def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
+        self.window = window_for(plans, context.max_in_flight)
         self.host = current_host()
         self.context = context.copy()
         self.context.pipeline_id = str(uuid4())
@@ -55,7 +55,7 @@ class Run:
         self._joined = Event()
         self._task_group: TaskGroup | None = None
         self._variables: Context
-        self.source, self.stages, self._chains = wire(self, tasks, data)
+        self.source, self.stages, self._chains = wire(self, plans, data)
         self.handoff = Handoff(self, self._chains[-1])
 
     def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
@@ -97,6 +97,15 @@ class Run:
         finally:
             self.finish()
 
+    def check_host(self) -> None:
+        """
+        Check that the calling code may use this run.
+
+        :raises RuntimeError: if it runs on another event loop
+        """
+        if not self.finished and not self.host.is_current():
+            raise RuntimeError("this stream belongs to another event loop; consume it there")
+
     def end(self) -> None:
         """The consumer has everything; called when the last chain is exhausted."""
         if not self.stopping:
@@ -121,6 +130,17 @@ class Run:
         self.stop()
         if self.finished:
             self._log_unseen()
+
+    async def close(self) -> None:
+        """
+        End the run early and wait until everything in it has ended; idempotent.
+
+        :raises BaseException: a failure of the run, its cleanup included, not raised before
+        """
+        self.check_host()
+        self.stop()
+        await self.join()
+        self.raise_unseen()
 
     async def join(self) -> None:
         """
@@ -236,7 +256,7 @@ def add_note(error: BaseException, note: str) -> None:
     :param error: gets the note
     :param note: one line
     """
-    notes = getattr(error, "__notes__", [])
-    if note not in notes:
-        with suppress(Exception):
+    with suppress(Exception):
+        notes = getattr(error, "__notes__", [])
+        if note not in notes:
             error.__notes__ = [*notes, note]  # type: ignore[attr-defined]

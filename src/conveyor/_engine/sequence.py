@@ -28,7 +28,8 @@ because expansion needs insertion in the middle.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 
 def _ignore(*_: object) -> None:
@@ -210,7 +211,6 @@ class OrderedChain(Chain):
         if self.watched and after is not root:
             self.on_head(after)
         return head
-
 
     def take_all(self) -> list[Any]:
         """Unlink all slots that may leave and return their values."""

@@ -8,9 +8,10 @@ functions without retry, timeout, handler or the like, and a general one.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
@@ -20,7 +21,7 @@ from .sequence import Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
     from .run import Run
 
 # Calls that a worker makes at most before it lets other tasks run, should none of them suspend.
@@ -34,8 +35,8 @@ class SingleStage(Stage):
     Items are taken in the order in which they came; at most ``limit`` calls are in flight.
     """
 
-    def __init__(self, run: Run, task: BaseTask[Any, Any], function: Callable[..., Any]) -> None:
-        super().__init__(run, task, function)
+    def __init__(self, run: Run, plan: StagePlan) -> None:
+        super().__init__(run, plan)
         self.queue: deque[Slot] = deque()
         self._rescuing = False
 
@@ -100,9 +101,7 @@ class SingleStage(Stage):
                     result = function(slot.value)
                     # Of a result of any type, the type is unknown to pyright.
                     kind = type(result)  # pyright: ignore[reportUnknownVariableType]
-                    if kind is CoroutineType or (
-                        kind is not plain and kinds[kind] is AWAITABLE
-                    ):
+                    if kind is CoroutineType or (kind is not plain and kinds[kind] is AWAITABLE):
                         result = await result
                         kind = type(result)  # pyright: ignore[reportUnknownVariableType]
                     if kind is plain:
@@ -149,17 +148,39 @@ class SingleStage(Stage):
         if self.queue and self.wakeable:
             self.summon()
 
-    # The head of the line must never be stuck behind workers that wait for it
+    # The head of the line must never be stuck behind workers that wait for it to leave
+
+    @property
+    def is_jammed(self) -> bool:
+        """Whether every worker waits for room, so that nobody takes what is queued."""
+        return self._waiting >= self.limit
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether, beside a rescued call, as many calls run as may."""
+        running = self.workers - len(self._idle) - self._waiting
+        return self._rescuing and running + 1 >= self.limit
 
     def summon(self) -> None:
         """Wake or start a worker; for a jammed stage, let the head through."""
-        if self._waiting >= self.limit and not self._idle:
+        if self.is_jammed and not self._idle:
             self._rescue()
         else:
             super().summon()
 
+    async def park(self, deadline: float | None = None) -> None:
+        """
+        Wait to be summoned.
+
+        :param deadline: see :meth:`.WorkerPool.park`
+        """
+        if self._turns:
+            self.relieve()
+        await super().park(deadline)
+
     def relieve(self) -> None:
-        """If all workers now wait for room, watch out for the head of the chain."""
+        """As every stage does; and if all workers wait for room, let the head through."""
+        super().relieve()
         if self.is_jammed:
             self._refresh()
             self._rescue()
@@ -173,8 +194,8 @@ class SingleStage(Stage):
         """
         Serve the head of the chain if it is queued here while every worker waits for it to leave.
 
-        The one worker beyond the limit that this takes makes no call at the same time as the
-        others: their generators are suspended.
+        The one worker beyond the limit that this takes does not mean one call more at a time: the
+        generators of the others are suspended, and stay so while it runs (:attr:`is_crowded`).
         """
         head = self.chain.head
         if head is None or self._rescuing or self.run.stopping or head not in self.queue:

@@ -6,8 +6,11 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
+
+from anyio import Event
 
 from .call import (
     AWAITABLE,
@@ -22,38 +25,39 @@ from .call import (
 )
 from .expansion import Expansion
 from .isolation import run_in_context
-from .sequence import Chain, Slot
 from .ledger import Counters
+from .sequence import Chain, Slot
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
     from .run import Run
+
 
 class Stage(WorkerPool):
     """
     One task of the pipeline at work in one run.
 
     :param run: the run
-    :param task: the description
-    :param function: the user's function, side inputs still to be bound
+    :param plan: what to do
     :ivar chain: the chain that the stage's results are in
+    :ivar wants_no_more: whether it has ended before its input did
     :ivar emit: hands a slot with its result to the next stage, or to the end of the chain
     """
 
     chain: Chain
     emit: Callable[[Slot], None]
+    wants_no_more = False
 
-    def __init__(self, run: Run, task: BaseTask[Any, Any], function: Callable[..., Any]) -> None:
-        super().__init__(run, task.task_name, task.options.limit)
-        self.task = task
-        self.options = task.options
+    def __init__(self, run: Run, plan: StagePlan) -> None:
+        super().__init__(run, plan.name, plan.options.limit)
+        self.plan = plan
         self.counters = Counters()
-        self._function = function
-        self._kinds = Kinds(task.options.flatten)
+        self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
         self._isolated = False
         self._waiting = 0
+        self._turns: list[Event] = []
 
     @property
     def items_taken(self) -> int:
@@ -72,11 +76,11 @@ class Stage(WorkerPool):
     async def prepare(self) -> Call:
         """Return the call, side inputs resolved and bound; the first worker resolves them."""
         if self._call is None:
-            function = self._function
-            if self.task.inputs:
-                function = await self.task.inputs.bind(function)
+            function = self.plan.function
+            if self.plan.inputs:
+                function = await self.plan.inputs.bind(function)
             if self._call is None:
-                self._call = Call(function, self.options, self.counters, self.run.limiter)
+                self._call = Call(function, self.plan.options, self.counters, self.run.limiter)
         return self._call
 
     # What becomes of a result
@@ -125,13 +129,14 @@ class Stage(WorkerPool):
             await Expansion(self, slot).from_iterable(values, None)
             self.discard(slot)
             return
+        self.run.window.held += len(values)
         for value in values:
             self.add_child(slot, value)
         self.discard(slot)
 
     def add_child(self, slot: Slot, value: Any) -> None:
         """
-        Pass on one of the several values that an item becomes.
+        Pass on one of the several values that an item becomes; it has a place in the window.
 
         :param slot: the item's place; the child goes before it
         :param value: the child's
@@ -140,7 +145,7 @@ class Stage(WorkerPool):
 
     def insert(self, place: Slot, value: Any) -> Slot:
         """
-        Link a new slot in before *place*.
+        Link a new slot in before *place*; it has a place in the window already.
 
         :param place: a slot of the stage's chain
         :param value: what the new slot holds
@@ -148,7 +153,6 @@ class Stage(WorkerPool):
         """
         slot = Slot(value, place.index)
         self.chain.insert_before(place, slot)
-        self.run.window.held += 1
         self.counters.added += 1
         return slot
 
@@ -201,28 +205,40 @@ class Stage(WorkerPool):
         :param slot: a slot of the stage's chain
         """
         window = self.run.window
-        while not self.may_add(slot):
-            slot.parked = event = window.enqueue()
-            self.chain.watched += 1
-            self._waiting += 1
-            self.relieve()
-            try:
-                await event.wait()
-            finally:
-                slot.parked = None
-                self.chain.watched -= 1
-                self._waiting -= 1
-                window.forget(event)
+        self.chain.watched += 1
+        self._waiting += 1
+        self.relieve()
+        try:
+            while True:
+                if not self.may_add(slot):
+                    event = window.enqueue()
+                elif self.is_crowded:
+                    event = Event()
+                    self._turns.append(event)
+                else:
+                    break
+                slot.parked = event
+                try:
+                    await event.wait()
+                finally:
+                    slot.parked = None
+                    window.forget(event)
+        finally:
+            self.chain.watched -= 1
+            self._waiting -= 1
         # We were woken because there is room; if it is for more than one, so is the wake-up.
         window.hand_on()
 
-    def relieve(self) -> None:
-        """Do what must be done when a worker begins to wait for room."""
-
     @property
-    def is_jammed(self) -> bool:
-        """Whether every worker waits for room, so that nobody takes what is queued."""
-        return self._waiting >= self.limit
+    def is_crowded(self) -> bool:
+        """Whether a call that has waited for room would be one too many at present."""
+        return False
+
+    def relieve(self) -> None:
+        """Look after those who wait: fewer calls run than before, or the head has changed."""
+        turns, self._turns = self._turns, []
+        for event in turns:
+            event.set()
 
     # Isolation of context variables
 

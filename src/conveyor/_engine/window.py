@@ -26,7 +26,7 @@ class Window:
         those in batches that are being gathered
     """
 
-    __slots__ = ("_expansions", "_resume", "_source", "held", "size")
+    __slots__ = ("_expansions", "_source", "held", "resume_at", "size", "wanted")
 
     def __init__(self, size: int, resting: int = 0) -> None:
         self.size = size
@@ -34,7 +34,8 @@ class Window:
         # Waking costs as much as working on several items, so let room gather first; an eighth is
         # little enough to keep every worker busy meanwhile. But do not wait for items that wait
         # for us: what rests in batches will not make room.
-        self._resume = max(size - max(1, size // 8), resting)
+        self.resume_at = max(size - max(1, size // 8), resting)
+        self.wanted = False
         self._source: Event | None = None
         self._expansions: deque[Event] = deque()
 
@@ -50,13 +51,14 @@ class Window:
         :param places: how many
         """
         self.held -= places
-        if (self._source or self._expansions) and self.held <= self._resume:
-            self._wake()
+        if self.wanted and self.held <= self.resume_at:
+            self.wake()
 
     async def wait_as_source(self) -> None:
         """Wait until room has gathered and no expansion wants it; woken early by :meth:`stop`."""
         self._source = event = Event()
-        if self.held <= self._resume and not self._expansions:
+        self.wanted = True
+        if self.held <= self.resume_at and not self._expansions:
             event.set()
         await event.wait()
 
@@ -64,6 +66,7 @@ class Window:
         """Return an event that will be set when there is room for an expansion; first come first."""
         event = Event()
         self._expansions.append(event)
+        self.wanted = True
         return event
 
     def forget(self, event: Event) -> None:
@@ -78,7 +81,7 @@ class Window:
     def hand_on(self) -> None:
         """Wake the next who waits, if there is room; called by an expansion that has ended."""
         if self.held < self.size:
-            self._wake()
+            self.wake()
 
     def stop(self) -> None:
         """Wake the source whatever the room, so that it can end."""
@@ -86,9 +89,11 @@ class Window:
             self._source.set()
             self._source = None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake the next who waits."""
         # Expansions go first: they finish items that are here, the source brings new ones.
         if self._expansions:
             self._expansions.popleft().set()
         else:
             self.stop()
+        self.wanted = self._source is not None or bool(self._expansions)

@@ -4,8 +4,9 @@ From descriptions to a connected source, stages and chains.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_stage import BatchStage
 from .process_stage import ProcessStage
@@ -16,28 +17,28 @@ from .stage import Stage
 from .window import Window
 
 if TYPE_CHECKING:
-    from ..tasks import BaseTask
+    from ..plan import StagePlan
     from .run import Run
 
 DEFAULT_WINDOW = 1000
 
 
-def window_for(tasks: Sequence[BaseTask[Any, Any]], wanted: int | None) -> Window:
+def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     """
-    Return the window for a run of *tasks*.
+    Return the window for a run of these stages.
 
     A batch task needs room for the batches its calls work on; several need room for the items that
     each of them is gathering, or every place could be taken by batches that never fill.
 
-    :param tasks: the stages
+    :param plans: the stages
     :param wanted: the user's ``max_in_flight``, if given
     :raises ValueError: if *wanted* is too small for the limits and batch sizes
     """
     needs = [
-        (task.task_name, (task.options.concurrency_limit or 1) * task.options.batch_size)
-        for task in tasks
+        (plan.name, (plan.options.concurrency_limit or 1) * plan.options.batch_size)
+        for plan in plans
     ]
-    batch_sizes = [task.options.batch_size for task in tasks if task.options.is_batch]
+    batch_sizes = [plan.options.batch_size for plan in plans if plan.kind == "batch"]
     gathering = sum(size - 1 for size in batch_sizes)
     if wanted is None:
         # A batch is gathered while others are worked on.
@@ -65,7 +66,7 @@ class Wiring(NamedTuple):
     chains: list[Chain]
 
 
-def wire(run: Run, tasks: Sequence[BaseTask[Any, Any]], data: Any) -> Wiring:
+def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     """
     Connect source and stages.
 
@@ -73,7 +74,7 @@ def wire(run: Run, tasks: Sequence[BaseTask[Any, Any]], data: Any) -> Wiring:
     (``chain.finish``), and whoever comes next takes it from the chain when its turn comes.
 
     :param run: the run they belong to
-    :param tasks: the descriptions of the stages
+    :param plans: the stages
     :param data: what the pipeline was called with
     """
     ordered = run.context.execution_mode == "ordered"
@@ -82,22 +83,21 @@ def wire(run: Run, tasks: Sequence[BaseTask[Any, Any]], data: Any) -> Wiring:
     stages: list[Stage] = []
     source = Source(run, (None,) if data is NO_DATA else data, chain)
     upstream: Source | Stage = source
-    for position, task in enumerate(tasks):
-        function = task.as_source() if data is NO_DATA and position == 0 else task.func
+    for plan in plans:
         stage: Stage
-        if task.has_own_process or task.options.is_batch or (ordered and task.starts_in_order):
+        if plan.kind != "single" or (ordered and plan.starts_in_order):
             upstream.emit = chain.finish
             intake, chain = chain, type(chain)()
             chains.append(chain)
-            if task.has_own_process:
-                stage = ProcessStage(run, task, intake)
-            elif task.options.is_batch:
-                stage = BatchStage(run, task, function, intake)
+            if plan.kind == "process":
+                stage = ProcessStage(run, plan, intake)
+            elif plan.kind == "batch":
+                stage = BatchStage(run, plan, intake)
             else:
-                stage = single = SingleStage(run, task, function)
+                stage = single = SingleStage(run, plan)
                 intake.on_ready = partial(_forward_in_order, intake, single)
         else:
-            stage = single = SingleStage(run, task, function)
+            stage = single = SingleStage(run, plan)
             upstream.emit = single.put
         stage.chain = chain
         stages.append(stage)

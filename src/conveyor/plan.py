@@ -1,0 +1,79 @@
+"""
+What the engine is told about a task.
+
+A task is for people; its plan is the frozen extract that a run works from, so nothing done to a
+pipeline or a task afterwards reaches a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from .options import TaskOptions
+from .side_inputs import SideInputs
+
+__all__ = ["StagePlan"]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """
+    One stage of a run.
+
+    :param kind: what the function is called with: one item, a batch, or the stream as a whole
+    :param options: of the task
+    :param function: the user's
+    :param inputs: arguments that the function gets after the item
+    """
+
+    kind: Literal["single", "batch", "process"]
+    options: TaskOptions
+    function: Callable[..., Any]
+    inputs: SideInputs = field(default_factory=SideInputs)
+
+    @property
+    def name(self) -> str:
+        """The task's."""
+        return self.options.task_name
+
+    @property
+    def starts_in_order(self) -> bool:
+        """Whether calls start in input order: asked for, or because they share a stream."""
+        return self.options.in_order or self.inputs.has_stream
+
+    def with_more_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StagePlan:
+        """
+        Return a plan with *args*, if any, in place of the positional side inputs and *kwargs* laid
+        over the named ones.
+
+        :param args: positional arguments
+        :param kwargs: named arguments
+        :raises TypeError: if the stage calls no function that could take them
+        """
+        if self.kind == "process":
+            raise TypeError(
+                f"task {self.name!r} serves the stream as a whole and takes no arguments besides "
+                "the data"
+            )
+        return replace(self, inputs=self.inputs.updated(args, kwargs))
+
+    def as_source(self) -> StagePlan:
+        """
+        Return the plan for a run without data: called once, with the side inputs only.
+
+        :raises TypeError: if only items, or batches of them, make sense
+        """
+        if self.kind != "single":
+            what = "batch task" if self.kind == "batch" else "task"
+            raise TypeError(
+                f"a pipeline that begins with {what} {self.name!r} needs data; "
+                "only a single task can be a source"
+            )
+        return replace(self, function=partial(_without_item, self.function))
+
+
+def _without_item(func: Callable[..., Any], _: object, *args: Any, **kwargs: Any) -> Any:
+    return func(*args, **kwargs)
