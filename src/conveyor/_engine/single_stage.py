@@ -83,6 +83,7 @@ class SingleStage(Stage):
         counters = self.counters
         emit = self.emit
         pristine = copy_context()
+        proven = False  # whether a call has left the context exactly as it was
         slot: Slot | None
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
         while True:
@@ -114,9 +115,10 @@ class SingleStage(Stage):
                     error = examine(error, f"task {self.name!r}")
                     return self.run.fail(error, self.describe(slot, 1))
                 try:
-                    changed = copy_context() != pristine
-                except Exception:  # as in differs(), spelled out for its speed
+                    changed = copy_context() != pristine if proven else differs(pristine)
+                except Exception:
                     changed = True
+                proven = True
                 if changed:
                     self._isolated = True
                     return self.retire()
