@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 # Results that a consumer takes at most before it lets other tasks run.
-BURST = 128
+BURST = 256
 
 
 class Empty:

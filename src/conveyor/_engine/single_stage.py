@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 # Calls that a worker makes at most before it lets other tasks run, should none of them suspend.
-BURST = 256
+BURST = 512
 
 
 class SingleStage(Stage):
@@ -114,11 +114,14 @@ class SingleStage(Stage):
                 except BaseException as error:
                     error = examine(error, f"task {self.name!r}")
                     return self.run.fail(error, self.describe(slot, 1))
-                try:
-                    changed = copy_context() != pristine if proven else differs(pristine)
-                except Exception:
-                    changed = True
-                proven = True
+                if proven:
+                    try:
+                        changed = copy_context() != pristine
+                    except Exception:  # values that cannot be compared have been replaced
+                        changed = True
+                else:
+                    changed = differs(pristine)
+                    proven = not changed
                 if changed:
                     self._isolated = True
                     return self.retire()
