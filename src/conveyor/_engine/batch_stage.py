@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from anyio import current_time
 
 from .batching import Batch, Batcher
-from .call import SKIPPED, Call, CallFailed
+from .call import SKIPPED, Call, CallFailed, Pacing
 from .expansion import Expansion
 from .isolation import differs
 from .sequence import Chain, Slot
@@ -126,15 +126,17 @@ class BatchStage(Stage):
         batcher = self._batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
+            pacing = await call.begin()
             batch = batcher.take(current_time() if self._timed else 0.0)
             if batch is None:
+                pacing.end()
                 slot = None  # no object of the user's is kept alive meanwhile
                 await self._wait()
                 continue
             slot = self._open_batch(batch)
             del batch
             self._summon_if_due()
-            await serve(call, slot)
+            await serve(call, slot, pacing)
             if differs(pristine):
                 self._isolated = True
                 self.retire()
@@ -150,29 +152,31 @@ class BatchStage(Stage):
         self._close_if_done()
         return slot
 
-    async def serve(self, call: Call, slot: Slot) -> None:
+    async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         Call the function with one batch and pass on what it returns.
 
         :param call: what :meth:`prepare` returned
         :param slot: holds the list of items
+        :param pacing: what ``call.begin()`` returned
         """
         size = len(slot.value)
         if self._isolates_poison:
-            await self._serve_isolating(call, slot)
+            await self._serve_isolating(call, slot, pacing)
         else:
-            await super().serve(call, slot)
+            await super().serve(call, slot, pacing)
         # The items kept their places while the call worked on them; the slot has one of them.
         self.run.window.release(size - 1)
 
-    async def _serve_isolating(self, call: Call, slot: Slot) -> None:
+    async def _serve_isolating(self, call: Call, slot: Slot, pacing: Pacing | None) -> None:
         """Halve what fails, and try the halves, until only single items fail."""
         pending = [slot]
         while pending:
             part = pending.pop()
             expansion = Expansion(self, part)
             try:
-                result = await call(part.value, expansion)
+                result = await call(part.value, expansion, pacing)
+                pacing = None
             except CallFailed as failed:
                 return self.run.fail(failed.error, self.describe(part, failed.attempts))
             if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:

@@ -194,13 +194,27 @@ class Call:
             and self._limiter is None
         )
 
-    async def __call__(self, item: Any, expansion: Expansion | None = None) -> Any:
+    async def begin(self) -> Pacing:
+        """
+        Wait for a share of the run's parallelism.
+
+        To be called before the item is taken, so that shares that are freed at once cannot change
+        the order in which items are.
+        """
+        pacing = Pacing(self._limiter)
+        await pacing.begin()
+        return pacing
+
+    async def __call__(
+        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
+    ) -> Any:
         """
         Make the call.
 
         :param item: the item, or the batch
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
+        :param pacing: what :meth:`begin` returned; without it each attempt begins by itself
         :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good
         """
@@ -209,7 +223,8 @@ class Call:
         while True:
             attempt += 1
             try:
-                return await self._attempt(item, expansion)
+                first, pacing = pacing, None
+                return await self._attempt(item, expansion, first or await self.begin())
             except BaseException as raised:
                 error = examine(raised, f"task {self.options.task_name!r}")
             if not isinstance(error, Exception):
@@ -226,9 +241,7 @@ class Call:
                 self._counters.retried += 1
             await sleep(delay_after(attempt, retry))
 
-    async def _attempt(self, item: Any, expansion: Expansion | None) -> Any:
-        pacing = Pacing(self._limiter)
-        await pacing.begin()
+    async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)

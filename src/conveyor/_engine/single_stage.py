@@ -66,7 +66,8 @@ class SingleStage(Stage):
         """
         if rescued is not None:
             self.counters.taken += 1
-            await self.serve_isolated(await self.prepare(), rescued)
+            call = await self.prepare()
+            await self.serve_isolated(call, rescued, await call.begin())
             self._rescuing = False
             return self.relieve()
         call = await self.prepare()
@@ -138,11 +139,15 @@ class SingleStage(Stage):
                 slot = None  # no object of the user's is kept alive meanwhile
                 await self.park()
                 continue
+            pacing = await call.begin()
+            if not self.queue:
+                pacing.end()
+                continue
             slot = self.queue.popleft()
             if self.queue and self.wakeable:
                 self.summon()
             self.counters.taken += 1
-            await serve(call, slot)
+            await serve(call, slot, pacing)
             if differs(pristine):
                 self._isolated = True
                 return self.retire()

@@ -22,6 +22,7 @@ from .call import (
     Call,
     CallFailed,
     Kinds,
+    Pacing,
 )
 from .expansion import Expansion
 from .isolation import run_in_context
@@ -85,15 +86,16 @@ class Stage(WorkerPool):
 
     # What becomes of a result
 
-    async def serve(self, call: Call, slot: Slot) -> None:
+    async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         Make one call and pass on what it returns, in the general way.
 
         :param call: what :meth:`prepare` returned
         :param slot: holds the item, or the batch
+        :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await call(slot.value, Expansion(self, slot))
+            result = await call(slot.value, Expansion(self, slot), pacing)
         except CallFailed as failed:
             self.run.fail(failed.error, self.describe(slot, failed.attempts))
         else:
@@ -242,11 +244,12 @@ class Stage(WorkerPool):
 
     # Isolation of context variables
 
-    async def serve_isolated(self, call: Call, slot: Slot) -> None:
+    async def serve_isolated(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         As :meth:`serve`, in a context of the item's own.
 
         :param call: what :meth:`prepare` returned
         :param slot: holds the item, or the batch
+        :param pacing: what ``call.begin()`` returned
         """
-        await run_in_context(copy_context(), self.serve(call, slot))
+        await run_in_context(copy_context(), self.serve(call, slot, pacing))
