@@ -1,4 +1,4 @@
-"""Cancellation: by scopes, by timeouts and natively, at every point; nothing lost, nothing alive."""
+"""Cancellation: by scopes, by timeouts and natively, at every point; nothing lost or alive."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_native_cancel_at_every_tick(consume: Any, tick: int) -> None:
 
 @pytest.mark.parametrize("consume", CONSUMERS)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-@pytest.mark.parametrize("gap", range(0, 12))
+@pytest.mark.parametrize("gap", range(12))
 async def test_a_second_native_cancel_keeps_joining(consume: Any, gap: int) -> None:
     """A second ``task.cancel()`` while the run is being joined does not break off the join."""
     alive = Alive()
@@ -288,7 +288,7 @@ async def test_a_run_inside_a_task_is_cancelled_with_it() -> None:
 
 @pytest.mark.parametrize("consume", CONSUMERS)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-@pytest.mark.parametrize("tick", range(0, 12))
+@pytest.mark.parametrize("tick", range(12))
 # AnyIO does not close the coroutine of a task that asyncio itself cancels before its first step.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 async def test_every_task_of_the_loop_cancelled_at_once(consume: Any, tick: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
 
@@ -39,7 +40,7 @@ class Probe:
                 yield self.pulled
                 self.pulled += 1
         finally:
-            await anyio.sleep(0)  # cleanup that awaits
+            await anyio.lowlevel.checkpoint()  # cleanup that awaits
             self.closed = True
 
     async def work(self, item: int) -> int:

@@ -1,0 +1,594 @@
+"""Batches in a run: what is in them, when they leave, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from conveyor import ErrorHandler, batch_task, single_task
+from helpers import current_time, ticks
+
+both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
+
+
+class Poison(Exception):
+    """What some items make a batch fail with."""
+
+
+class Log:
+    """A batch function that records when it was called with what, and takes its time."""
+
+    def __init__(self, duration: float = 0) -> None:
+        self.duration = duration
+        self.calls: list[tuple[float, list[Any]]] = []
+
+    async def __call__(self, batch: list[Any]) -> list[Any]:
+        self.calls.append((current_time(), batch))
+        await anyio.sleep(self.duration)
+        return batch
+
+    @property
+    def batches(self) -> list[list[Any]]:
+        return [batch for _, batch in self.calls]
+
+
+@single_task
+async def backwards(item: int) -> int:
+    """Let later items overtake earlier ones."""
+    await anyio.sleep(100 - item)
+    return item
+
+
+async def arriving(*schedule: tuple[float, Any]) -> AsyncIterator[Any]:
+    """Yield each item at its time."""
+    for when, item in schedule:
+        await anyio.sleep(when - current_time())
+        yield item
+
+
+# What is in them
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "expected"),
+    [
+        (0, {"max_size": 3}, []),
+        (1, {"max_size": 3}, [[0]]),
+        (3, {"max_size": 3}, [[0, 1, 2]]),
+        (7, {"max_size": 3}, [[0, 1, 2], [3, 4, 5], [6]]),
+        (3, {}, [[0], [1], [2]]),
+        (6, {"min_size": 3}, [[0, 1, 2], [3, 4, 5]]),
+        (8, {"min_size": 2, "max_size": 3}, [[0, 1, 2], [3, 4, 5], [6, 7]]),
+    ],
+)
+@both_modes
+async def test_batches_are_as_full_as_they_can_be(
+    count: int, options: dict[str, Any], expected: list[list[int]], mode: Any
+) -> None:
+    """max_size items each, by default min_size; the last one has what is left."""
+    log = Log()
+    task = batch_task(**options)(log).with_execution_mode(mode)
+    assert await task(range(count)).collect() == list(range(count))
+    assert log.batches == expected
+
+
+async def test_in_an_ordered_run_a_batch_holds_consecutive_items() -> None:
+    """Although they arrive the other way round."""
+    log = Log()
+    pipeline = backwards | batch_task(max_size=3)(log)
+    assert await pipeline(range(8)).collect() == list(range(8))
+    assert log.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+async def test_as_completed_batches_form_as_items_arrive() -> None:
+    """The first to come are in the first batch, at the time when it is full."""
+    log = Log()
+    pipeline = backwards | batch_task(max_size=3)(log)
+    assert await pipeline.as_completed(range(8)).collect() == list(range(7, -1, -1))
+    assert log.calls == [(95, [7, 6, 5]), (98, [4, 3, 2]), (100, [1, 0])]
+
+
+@both_modes
+async def test_filtered_items_leave_no_gap_in_a_batch(mode: Any) -> None:
+    """A batch is filled from what is left; children count one by one."""
+    log = Log()
+
+    @single_task
+    def some(item: int) -> list[int] | None:
+        return [item] * item if item != 2 else None
+
+    pipeline = (some | batch_task(max_size=4)(log)).with_execution_mode(mode)
+    await pipeline(range(5)).collect()
+    assert log.batches == [[1, 3, 3, 3], [4, 4, 4, 4]]
+
+
+async def test_results_of_a_batch_are_batched_anew() -> None:
+    """Batch tasks in a row each have sizes of their own."""
+    first, second = Log(), Log()
+    pipeline = batch_task(max_size=4)(first) | batch_task(max_size=3)(second)
+    assert await pipeline(range(10)).collect() == list(range(10))
+    assert first.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert second.batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+
+
+async def test_a_batch_is_a_list_of_its_own() -> None:
+    """A function may change what it is given."""
+
+    @batch_task(max_size=3)
+    def reversed_in_place(batch: list[int]) -> list[int]:
+        assert type(batch) is list
+        batch.reverse()
+        return batch
+
+    assert await reversed_in_place(range(6)).collect() == [2, 1, 0, 5, 4, 3]
+
+
+# How many at once
+
+
+@both_modes
+@pytest.mark.parametrize(("limit", "times"), [(None, [0, 2, 4, 6]), (1, [0, 2, 4, 6])])
+async def test_batches_run_one_after_another(
+    limit: int | None, times: list[float], mode: Any
+) -> None:
+    """By default; each starts when the one before it has ended."""
+    log = Log(duration=2)
+    task = batch_task(max_size=5, concurrency_limit=limit)(log).with_execution_mode(mode)
+    assert await task(range(20)).collect() == list(range(20))
+    assert [when for when, _ in log.calls] == times
+
+
+async def test_with_a_limit_that_many_batches_run_at_once() -> None:
+    """Two at a time; their results come in order although the second is the faster one."""
+    calls: list[tuple[float, int]] = []
+
+    @batch_task(max_size=2, concurrency_limit=2)
+    async def paced(batch: list[int]) -> list[int]:
+        calls.append((current_time(), batch[0]))
+        await anyio.sleep(3 if batch[0] == 0 else 1)
+        return batch
+
+    async with paced(range(8)) as results:
+        timeline = [(current_time(), result) async for result in results]
+    assert calls == [(0, 0), (0, 2), (1, 4), (2, 6)]
+    assert timeline == [(3, item) for item in range(8)]
+
+
+async def test_as_completed_the_faster_batch_comes_first() -> None:
+    """Nothing is restored, neither before a batch task nor after it."""
+
+    @batch_task(max_size=2, concurrency_limit=2)
+    async def paced(batch: list[int]) -> list[int]:
+        await anyio.sleep(3 if batch[0] == 0 else 1)
+        return batch
+
+    assert await paced.as_completed(range(4)).collect() == [2, 3, 0, 1]
+
+
+# When they leave
+
+
+async def calls_for(
+    schedule: list[tuple[float, Any]], duration: float = 0, mode: Any = "ordered", **options: Any
+) -> list[tuple[float, list[Any]]]:
+    """Return when a batch task was called with what, its items arriving on schedule."""
+    log = Log(duration)
+    task = batch_task(**options)(log).with_execution_mode(mode)
+    items = [item for _, item in schedule]
+    assert await task(arriving(*schedule)).collect() == items
+    return log.calls
+
+
+@both_modes
+async def test_the_timer_starts_with_the_first_item(mode: Any) -> None:
+    """An idle stream, then a burst: the batch leaves max_wait after the burst began."""
+    schedule = [(10.0, "a"), (11.0, "b"), (11.0, "c"), (100.0, "d"), (109.0, "e")]
+    assert await calls_for(schedule, max_size=9, max_wait=2, mode=mode) == [
+        (12, ["a", "b", "c"]),
+        (102, ["d"]),
+        (109, ["e"]),  # the end of the input
+    ]
+
+
+@both_modes
+async def test_a_full_batch_does_not_wait(mode: Any) -> None:
+    """The timer only sends what is not full; the next batch has a timer of its own."""
+    schedule = [(0.0, "a"), (1.0, "b"), (1.5, "c"), (20.0, "d"), (21.0, "e"), (40.0, "f")]
+    assert await calls_for(schedule, max_size=2, max_wait=4, mode=mode) == [
+        (1, ["a", "b"]),
+        (5.5, ["c"]),
+        (21, ["d", "e"]),
+        (40, ["f"]),
+    ]
+
+
+async def test_leftovers_wait_from_their_own_arrival() -> None:
+    """Not from that of the batch which they were too late for, nor from when that left."""
+    schedule = [(0.0, "a"), (1.0, "b"), (1.0, "c"), (50.0, "d")]
+    calls = await calls_for(schedule, max_size=2, max_wait=4, duration=2)
+    assert calls == [(1, ["a", "b"]), (5, ["c"]), (50, ["d"])]
+
+
+async def test_while_the_stage_is_busy_a_due_batch_keeps_filling() -> None:
+    """Up to max_size; it leaves when the stage is free, and no sliver leaves before."""
+    schedule = [(float(second), second) for second in range(12)]
+    assert await calls_for(schedule, max_size=4, max_wait=0.5, duration=3.125) == [
+        (0.5, [0]),
+        (3.625, [1, 2, 3]),
+        (6.75, [4, 5, 6]),
+        (9.875, [7, 8, 9]),
+        (13, [10, 11]),
+    ]
+
+
+async def test_a_batch_that_fills_up_while_the_stage_is_busy_leaves_full() -> None:
+    """What came after it stays, overdue or not, and is next."""
+    schedule = [(float(second), second) for second in range(8)]
+    assert await calls_for(schedule, max_size=3, max_wait=0.5, duration=5.25) == [
+        (0.5, [0]),
+        (5.75, [1, 2, 3]),
+        (11, [4, 5, 6]),
+        (16.25, [7]),
+    ]
+
+
+async def test_another_free_worker_takes_a_due_batch() -> None:
+    """With two calls allowed, the second does not wait for the first."""
+    schedule = [(0.0, "a"), (1.0, "b"), (20.0, "c")]
+    calls = await calls_for(schedule, max_size=5, max_wait=0.5, duration=9, concurrency_limit=2)
+    assert calls == [(0.5, ["a"]), (1.5, ["b"]), (20, ["c"])]
+
+
+async def test_a_due_batch_waits_until_it_has_min_size() -> None:
+    """Then it leaves at once, if its first item has waited long enough."""
+    schedule = [(0.0, "a"), (5.0, "b"), (6.0, "c"), (6.5, "d"), (30.0, "e"), (31.0, "f")]
+    assert await calls_for(schedule, min_size=2, max_size=9, max_wait=2) == [
+        (5, ["a", "b"]),
+        (8, ["c", "d"]),
+        (31, ["e", "f"]),
+    ]
+
+
+async def test_with_a_wait_of_zero_nothing_is_held_back() -> None:
+    """Items that come one by one leave one by one."""
+    schedule = [(0.0, "a"), (1.0, "b"), (2.0, "c")]
+    assert await calls_for(schedule, max_size=9, max_wait=0) == [
+        (0, ["a"]),
+        (1, ["b"]),
+        (2, ["c"]),
+    ]
+
+
+async def test_without_max_wait_a_batch_waits_for_more() -> None:
+    """For as long as it takes, or for the end of the input."""
+    schedule = [(0.0, "a"), (500.0, "b"), (900.0, "c")]
+    assert await calls_for(schedule, max_size=2) == [(500, ["a", "b"]), (900, ["c"])]
+
+
+async def test_the_age_counts_from_the_arrival_at_the_batch_task() -> None:
+    """Not from when the item entered the pipeline."""
+    log = Log()
+
+    @single_task
+    async def slow(item: int) -> int:
+        await anyio.sleep(10)
+        return item
+
+    pipeline = slow | batch_task(max_size=9, max_wait=3)(log)
+    await pipeline(arriving((0.0, 0), (1.0, 1), (50.0, 2))).collect()
+    assert log.calls == [(13, [0, 1]), (60, [2])]
+
+
+async def test_many_timers_leave_nothing_behind() -> None:
+    """An idle stage with a timer is not woken before its time, nor does it miss it."""
+    schedule = [(100.0 * number, number) for number in range(50)]
+    calls = await calls_for(schedule, max_size=3, max_wait=7, concurrency_limit=3)
+    assert calls == [(100.0 * number + 7, [number]) for number in range(49)] + [(4900, [49])]
+
+
+# What is too little at the end
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
+    return [record for record in caplog.record_tuples if record[0] == "conveyor"]
+
+
+@both_modes
+async def test_a_remainder_below_min_size_is_dropped_with_one_warning(
+    caplog: pytest.LogCaptureFixture, mode: Any
+) -> None:
+    """Not processed, but said and counted, without the items themselves."""
+    log = Log()
+    task = batch_task(min_size=3, max_size=4, task_name="store")(log).with_execution_mode(mode)
+    async with task(["secret"] * 10) as results:
+        assert len(await results.collect()) == 8
+        stats = results.stats()
+    message = (
+        "task 'store': 2 item(s) left at the end of the input are fewer than min_size=3 "
+        "and were dropped"
+    )
+    assert warnings(caplog) == [("conveyor", logging.WARNING, message)]
+    assert (stats.items_in, stats.items_out, stats.dropped) == (10, 8, 2)
+    assert (stats.stages[0].items_in, stats.stages[0].dropped, stats.skipped) == (10, 2, 0)
+
+
+async def test_an_input_below_min_size_is_dropped_whole(caplog: pytest.LogCaptureFixture) -> None:
+    """The function is not called at all."""
+    log = Log()
+    assert await batch_task(min_size=5)(log)(range(4)).collect() == []
+    assert log.calls == []
+    message = (
+        "task 'Log': 4 item(s) left at the end of the input are fewer than min_size=5 "
+        "and were dropped"
+    )
+    assert warnings(caplog) == [("conveyor", logging.WARNING, message)]
+
+
+async def test_each_batch_task_says_what_it_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning each, and the sum in the statistics."""
+    pipeline = batch_task(min_size=4, task_name="fours")(Log()) | batch_task(
+        min_size=3, task_name="threes"
+    )(Log())
+    async with pipeline(range(11)) as results:
+        assert await results.collect() == [0, 1, 2, 3, 4, 5]
+        stats = results.stats()
+    assert [message.split(" left")[0] for *_, message in warnings(caplog)] == [
+        "task 'fours': 3 item(s)",
+        "task 'threes': 2 item(s)",
+    ]
+    assert [stage.dropped for stage in stats.stages] == [3, 2]
+    assert stats.dropped == 5
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 8])
+async def test_nothing_is_said_if_nothing_is_dropped(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither for a remainder that suffices nor for no remainder."""
+    task = batch_task(min_size=3, max_size=4)(Log())
+    assert await task(range(count)).collect() == list(range(count))
+    assert warnings(caplog) == []
+
+
+async def test_nothing_is_said_when_the_consumer_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    """What is not processed then is what the consumer did not want."""
+    items = arriving(*[(0.0, number) for number in range(5)], (1000.0, 5))
+    async with batch_task(min_size=3)(Log())(items) as results:
+        assert [await anext(results) for _ in range(3)] == [0, 1, 2]
+    assert warnings(caplog) == []
+
+
+# Those that fail
+
+
+def failing_on(*poison: int, log: list[list[int]] | None = None) -> Callable[..., Any]:
+    """Return a batch function that fails if one of these items is in the batch."""
+
+    async def function(batch: list[int]) -> list[int]:
+        await ticks(1)
+        if log is not None:
+            log.append(list(batch))
+        if any(item in poison for item in batch):
+            raise Poison
+        return batch
+
+    return function
+
+
+async def test_a_failing_batch_fails_the_run() -> None:
+    """With a note that names the task and the first item, filtered ones counted."""
+
+    @single_task
+    def odd(item: int) -> int | None:
+        return item if item % 2 else None
+
+    failing = batch_task(max_size=2, task_name="store")(failing_on(7))
+    with pytest.raises(Poison) as caught:
+        await (odd | failing)(range(20)).collect()
+    assert caught.value.__notes__ == ["raised by task 'store' for input item 5 after 1 attempt"]
+
+
+async def test_skip_batch_drops_the_batch_and_goes_on() -> None:
+    """All its items, counted as skipped, and nothing else."""
+    calls: list[list[int]] = []
+    task = batch_task(max_size=3, on_error="skip_batch")(failing_on(4, 5, 9, log=calls))
+    async with task(range(10)) as results:
+        assert await results.collect() == [0, 1, 2, 6, 7, 8]
+        stats = results.stats()
+    assert calls == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert (stats.items_in, stats.skipped, stats.items_out) == (10, 4, 6)
+
+
+@pytest.mark.parametrize("on_error", ["skip_batch", "skip_item"])
+async def test_a_batch_is_retried_before_it_is_skipped(on_error: Any) -> None:
+    """Every attempt with the same items, after its delay; a success ends it."""
+    calls: list[tuple[float, list[int]]] = []
+
+    @batch_task(max_size=2, on_error=on_error, retry_attempts=3, retry_delay=1, retry_jitter=0)
+    async def third_time_lucky(batch: list[int]) -> list[int]:
+        calls.append((current_time(), list(batch)))
+        if len(calls) < 3:
+            raise Poison
+        return batch
+
+    async with third_time_lucky(range(4)) as results:
+        assert await results.collect() == [0, 1, 2, 3]
+        assert results.stats().stages[0].retried == 2
+        assert results.stats().skipped == 0
+    assert calls == [(0, [0, 1]), (1, [0, 1]), (3, [0, 1]), (3, [2, 3])]
+
+
+async def test_the_note_on_a_batch_counts_its_attempts() -> None:
+    """As for single items."""
+    task = batch_task(max_size=2, task_name="store", retry_attempts=3, retry_delay=0)(failing_on(3))
+    with pytest.raises(Poison) as caught:
+        await task(range(4)).collect()
+    assert caught.value.__notes__ == ["raised by task 'store' for input item 2 after 3 attempts"]
+
+
+# Isolating the poison
+
+
+def listed(batch: list[int]) -> list[int]:
+    return batch
+
+
+def as_tuple(batch: list[int]) -> tuple[int, ...]:
+    return tuple(batch)
+
+
+def generated(batch: list[int]) -> Iterator[int]:
+    yield from batch
+
+
+async def generated_later(batch: list[int]) -> AsyncIterator[int]:
+    for item in batch:
+        await anyio.sleep(1)
+        yield item
+
+
+def flat(results: list[Any]) -> list[int]:
+    """Spread the tuples among the results."""
+    return [item for each in results for item in (each if isinstance(each, tuple) else (each,))]
+
+
+POISON = [(), (0,), (7,), (3, 4), (0, 7), (1, 2, 5), tuple(range(8)), (8,), (10,)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 11])
+@pytest.mark.parametrize("poison", POISON)
+@pytest.mark.parametrize("answer", [listed, as_tuple, generated, generated_later])
+async def test_skip_item_drops_only_items_that_fail_by_themselves(
+    answer: Callable[..., Any], poison: tuple[int, ...], size: int
+) -> None:
+    """All others are in one result each, in order; the ledger and the counts agree."""
+
+    def function(batch: list[int]) -> Any:
+        if any(item in poison for item in batch):
+            raise Poison
+        return answer(batch)
+
+    task = batch_task(max_size=size, on_error="skip_item")(function)
+    async with task(range(11)) as results:
+        received = await results.collect()
+        stats = results.stats()
+    assert flat(received) == [item for item in range(11) if item not in poison]
+    assert (stats.items_in, stats.skipped, stats.dropped) == (11, len(poison), 0)
+    assert stats.items_out == len(received)
+    assert stats.stages[0].items_in == 11
+
+
+async def test_items_that_fail_only_together_are_all_kept() -> None:
+    """A batch that is too large for the function is split until its parts are not."""
+
+    @batch_task(max_size=8, on_error="skip_item")
+    def at_most_three(batch: list[int]) -> list[int]:
+        if len(batch) > 3:
+            raise Poison
+        return batch
+
+    async with at_most_three(range(20)) as results:
+        assert await results.collect() == list(range(20))
+        assert results.stats().skipped == 0
+
+
+async def test_an_item_is_found_with_few_calls() -> None:
+    """Of 64 items one is poison: 2 × log2(64) further calls, not 64."""
+    calls: list[list[int]] = []
+    task = batch_task(max_size=64, on_error="skip_item")(failing_on(37, log=calls))
+    assert await task(range(64)).collect() == [item for item in range(64) if item != 37]
+    assert len(calls) == 1 + 2 * 6
+
+
+async def test_parts_are_called_in_order_and_one_at_a_time() -> None:
+    """The concurrency limit holds for the parts of a batch as well."""
+    running = most = 0
+    firsts: list[int] = []
+
+    @batch_task(max_size=4, on_error="skip_item")
+    async def store(batch: list[int]) -> list[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(1)
+        running -= 1
+        if 2 in batch:
+            raise Poison
+        firsts.append(batch[0])
+        return batch
+
+    assert await store(range(8)).collect() == [0, 1, 3, 4, 5, 6, 7]
+    assert most == 1
+    assert firsts == sorted(firsts)
+
+
+@both_modes
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("answer", [listed, generated, generated_later])
+async def test_poison_is_isolated_in_a_window_as_small_as_can_be(
+    answer: Callable[..., Any], limit: int, mode: Any
+) -> None:
+    """Parts, results and further batches share the window without waiting for one another."""
+
+    async def function(batch: list[int]) -> Any:
+        await anyio.sleep(batch[0] % 3)
+        if any(item % 5 == 2 for item in batch):
+            raise Poison
+        return answer(batch)
+
+    task = batch_task(max_size=4, on_error="skip_item", concurrency_limit=limit)(function)
+    pipeline = (task | batch_task(max_size=3)(listed)).with_context(
+        max_in_flight=4 * limit + 2, execution_mode=mode
+    )
+    received = await pipeline(range(50)).collect()
+    assert sorted(received) == [item for item in range(50) if item % 5 != 2]
+    if mode == "ordered":
+        assert received == sorted(received)
+
+
+async def test_a_filtered_part_counts_as_filtered() -> None:
+    """A part that gives ``None`` is no failure."""
+
+    @batch_task(max_size=4, on_error="skip_item")
+    def store(batch: list[int]) -> list[int] | None:
+        if 1 in batch:
+            raise Poison
+        return None if 2 in batch else batch
+
+    async with store(range(8)) as results:
+        assert await results.collect() == [0, 4, 5, 6, 7]
+        stats = results.stats()
+    assert (stats.skipped, stats.stages[0].filtered) == (1, 1)
+
+
+async def test_a_generator_that_fails_after_a_value_is_not_split() -> None:
+    """What it gave cannot be taken back, so the rest of its batch is left out."""
+
+    @batch_task(max_size=3, on_error="skip_item")
+    def store(batch: list[int]) -> Iterator[int]:
+        for item in batch:
+            if item == 1:
+                raise Poison
+            yield item
+
+    assert await store(range(6)).collect() == [0, 3, 4, 5]
+
+
+async def test_an_error_handler_decides_before_anything_is_split() -> None:
+    """It is given the whole batch, and wins over on_error."""
+    seen: list[list[int]] = []
+
+    class Decide(ErrorHandler):
+        async def handle_error(self, error: Exception, item: Any, *_: Any) -> tuple[bool, Any]:
+            seen.append(item)
+            return True, None
+
+    task = batch_task(max_size=4, on_error="skip_item", error_handler=Decide())(failing_on(1))
+    async with task(range(8)) as results:
+        assert await results.collect() == [4, 5, 6, 7]
+        assert results.stats().skipped == 4
+    assert seen == [[0, 1, 2, 3]]

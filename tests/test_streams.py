@@ -1,0 +1,762 @@
+"""Streams: the ways of consuming them, once, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from conveyor import (
+    AsyncStream,
+    CollectLimitError,
+    ConveyorError,
+    Pipeline,
+    RunStatistics,
+    StageStatistics,
+    StreamClosedError,
+    StreamConsumedError,
+    batch_task,
+    single_task,
+)
+from conveyor._engine.run import Run
+from helpers import current_time, ticks
+
+
+@single_task
+async def slow(item: int) -> int:
+    """Take a second per unit."""
+    await anyio.sleep(item)
+    return item
+
+
+@single_task
+async def echo(item: Any) -> Any:
+    return item
+
+
+class Track:
+    """A source that says how far it came and whether it is closed."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.closed = False
+
+    async def items(self, count: int = 1_000_000) -> AsyncIterator[int]:
+        try:
+            for number in range(count):
+                self.given += 1
+                yield number
+        finally:
+            self.closed = True
+
+
+async def plain(stream: Any) -> list[Any]:
+    return [result async for result in stream]
+
+
+async def block(stream: Any) -> list[Any]:
+    async with stream as results:
+        return [result async for result in results]
+
+
+async def collect(stream: Any) -> list[Any]:
+    return await stream.collect()
+
+
+async def block_collect(stream: Any) -> list[Any]:
+    async with stream as results:
+        return await results.collect()
+
+
+WAYS = [plain, block, collect, block_collect]
+every_way = pytest.mark.parametrize("consume", WAYS)
+
+
+# The ways of consuming
+
+
+@every_way
+@pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 129, 1000, 3000])
+async def test_every_way_gives_all_results(consume: Any, count: int) -> None:
+    """Each way of consuming delivers every result in order, over any number of them."""
+    pipeline = echo | single_task(lambda item: [item, -item])
+    expected = [result for item in range(count) for result in (item, -item)]
+    assert await consume(pipeline(range(count))) == expected
+
+
+@every_way
+async def test_every_way_runs_concurrently(consume: Any) -> None:
+    """Each way takes as long as the slowest item."""
+    assert await consume(slow([3, 1, 2])) == [3, 1, 2]
+    assert current_time() == 3
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+async def test_first_results_come_while_others_are_worked_on(is_block: bool) -> None:
+    """A result is delivered at its own time, long before the last item is done."""
+    received: list[tuple[int, float]] = []
+
+    async def read(results: Any) -> None:
+        async for result in results:
+            received.append((result, current_time()))  # noqa: PERF401 - at its own time
+
+    stream = slow([1, 3, 2, 50])
+    if is_block:
+        async with stream as results:
+            await read(results)
+    else:
+        await read(stream)
+    assert received == [(1, 1), (3, 3), (2, 3), (50, 50)]
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+async def test_the_end_is_repeated(is_block: bool) -> None:
+    """After the last result every further ``anext`` says that there is none."""
+
+    async def read(results: Any) -> None:
+        assert await anext(results) == 1
+        for _ in range(3):
+            with pytest.raises(StopAsyncIteration):
+                await anext(results)
+        assert await anext(results, "default") == "default"
+
+    if is_block:
+        async with echo([1]) as results:
+            await read(results)
+    else:
+        await read(aiter(echo([1])))
+
+
+async def test_results_can_be_read_in_turns() -> None:
+    """Inside the block, ``anext``, loops and ``collect()`` go on where the last one stopped."""
+    async with echo(range(10)) as results:
+        assert await anext(results) == 0
+        async for result in results:
+            if result == 3:
+                break
+        assert await results.collect() == [4, 5, 6, 7, 8, 9]
+        assert await results.collect() == []
+
+
+async def test_the_stream_can_be_iterated_inside_its_block() -> None:
+    """Inside its own block, iterating the stream is iterating the results."""
+    stream = echo(range(4))
+    async with stream as results:
+        assert await anext(results) == 0
+        assert aiter(stream) is results
+        assert [result async for result in stream] == [1, 2, 3]
+    with pytest.raises(StreamConsumedError):
+        aiter(stream)
+
+
+async def test_nothing_runs_before_it_is_consumed() -> None:
+    """Making a stream, or an iterator of it, starts nothing."""
+    track = Track()
+    stream = echo(track.items(3))
+    iterator = aiter(stream)
+    await ticks(10)
+    assert track.given == 0
+    assert await anext(iterator) == 0
+    assert [result async for result in iterator] == [1, 2]
+
+
+async def test_first_gives_one_result() -> None:
+    """``first()`` runs until there is a result, and ends the run."""
+    track = Track()
+    assert await echo(track.items()).first() == 0
+    assert track.closed
+    assert await echo([]).first() is None
+    assert await slow([5, 1]).as_completed().first() == 1
+    assert current_time() == 1
+
+
+# collect(limit)
+
+
+LIMIT = "there are more than limit=2 results; iterate the stream, or raise the limit"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+async def test_collect_gives_up_to_the_limit(count: int) -> None:
+    """As many results as the limit are fine."""
+    assert await echo(range(count)).collect(limit=2) == list(range(count))
+    assert await echo(range(count)).collect(2) == list(range(count))
+    async with echo(range(count)) as results:
+        assert await results.collect(limit=2) == list(range(count))
+
+
+async def test_collect_raises_beyond_the_limit() -> None:
+    """One result more is an error, and the run has ended when it is raised."""
+    track = Track()
+    with pytest.raises(CollectLimitError) as caught:
+        await echo(track.items()).collect(limit=2)
+    assert str(caught.value) == LIMIT
+    assert track.closed
+    assert isinstance(caught.value, ConveyorError)
+    assert isinstance(caught.value, RuntimeError)
+
+
+async def test_collect_in_a_block_raises_beyond_the_limit() -> None:
+    """Inside a block the results beyond it can still be read."""
+    async with echo(range(5)) as results:
+        with pytest.raises(CollectLimitError) as caught:
+            await results.collect(limit=2)
+        assert str(caught.value) == LIMIT
+        assert await results.collect() == [3, 4]
+
+
+async def test_collect_with_limit_zero() -> None:
+    """Zero is a limit: no result may come."""
+    assert await echo([]).collect(limit=0) == []
+    with pytest.raises(CollectLimitError):
+        await echo([1]).collect(limit=0)
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "2"], ids=repr)
+async def test_a_bad_limit_is_refused(limit: Any) -> None:
+    """The message says what a limit is."""
+    for stream in (echo([1]), AsyncStream(echo([1]))):
+        with pytest.raises(ValueError, match="limit") as caught:
+            await stream.collect(limit=limit)
+        assert str(caught.value) == f"limit must be None or an int of at least 0, got {limit!r}"
+
+
+# Used once
+
+
+CONSUMED = (
+    "this stream has been iterated already; call the pipeline again for a new one, "
+    "or collect() the results to use them twice"
+)
+CLOSED = "this stream is closed; call the pipeline again for a new one"
+
+
+async def partly(stream: Any) -> None:
+    async for _ in stream:
+        break
+    await ticks(10)
+
+
+@pytest.mark.parametrize("again", [*WAYS, lambda stream: stream.first()])
+@pytest.mark.parametrize("consume", [*WAYS, partly])
+async def test_a_run_is_used_once(consume: Any, again: Any) -> None:
+    """Whatever way it was consumed, entirely or not, a second time is an error."""
+    stream = echo([1, 2, 3])
+    await consume(stream)
+    with pytest.raises(StreamConsumedError) as caught:
+        await again(stream)
+    assert str(caught.value) == CONSUMED
+    assert isinstance(caught.value, ConveyorError)
+    assert isinstance(caught.value, RuntimeError)
+
+
+async def test_a_stream_being_iterated_is_used() -> None:
+    """A second iterator is refused as soon as the first one has begun."""
+    stream = echo([1, 2])
+    first, second = aiter(stream), aiter(stream)
+    assert await anext(first) == 1
+    with pytest.raises(StreamConsumedError):
+        await anext(second)
+    with pytest.raises(StreamConsumedError):
+        await stream.collect()
+    assert await anext(first) == 2
+
+
+@pytest.mark.parametrize("again", [*WAYS, lambda stream: stream.first()])
+async def test_a_closed_stream_cannot_be_consumed(again: Any) -> None:
+    """After ``aclose()``, every way of consuming is refused; the data was never touched."""
+    track = Track()
+    stream = echo(track.items())
+    await stream.aclose()
+    with pytest.raises(StreamClosedError) as caught:
+        await again(stream)
+    assert str(caught.value) == CLOSED
+    assert isinstance(caught.value, ConveyorError)
+    assert isinstance(caught.value, RuntimeError)
+    assert track.given == 0
+
+
+async def test_a_stream_is_closed_after_its_iteration_was_cancelled() -> None:
+    """A cancelled plain iteration closes the stream: iterator and stream say so."""
+    stream = slow([1, 10])
+    iterator = aiter(stream)
+    assert await anext(iterator) == 1
+    with anyio.move_on_after(2) as scope:
+        await anext(iterator)
+    assert scope.cancelled_caught
+    for _ in range(2):
+        with pytest.raises(StreamClosedError) as caught:
+            await anext(iterator)
+        assert str(caught.value) == "this stream was closed, or its run cancelled, before its end"
+    with pytest.raises(StreamClosedError) as caught:
+        aiter(stream)
+    assert str(caught.value) == CLOSED
+
+
+async def test_aclose_is_idempotent() -> None:
+    """Before the start, amid it, and after the end, once or several times."""
+    for consumed in (0, 1, 3):
+        track = Track()
+        stream = echo(track.items(3))
+        iterator = aiter(stream)
+        for _ in range(consumed):
+            await anext(iterator)
+        await stream.aclose()
+        assert track.closed is (consumed > 0)
+        await stream.aclose()
+        with pytest.raises(StreamClosedError):
+            aiter(stream)
+
+
+async def test_aclose_after_the_end_changes_nothing_for_the_iterator() -> None:
+    """An iteration that has reached its end still says that it is the end."""
+    stream = echo([1])
+    iterator = aiter(stream)
+    assert [result async for result in iterator] == [1]
+    await stream.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(iterator)
+
+
+async def test_concurrent_acloses_all_wait() -> None:
+    """Each ``aclose()`` returns only when everything has ended."""
+
+    @single_task
+    async def work(item: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(5)
+
+    ended: list[float] = []
+
+    async def close() -> None:
+        await stream.aclose()
+        ended.append(current_time())
+
+    stream = work([1])
+    async with anyio.create_task_group() as task_group, stream:
+        await ticks(5)
+        task_group.start_soon(close)
+        task_group.start_soon(close)
+    assert ended == [5, 5]
+
+
+async def test_a_block_is_left_only_once_entered() -> None:
+    """Leaving a block that was not entered is a clear error."""
+    stream = echo([1])
+    with pytest.raises(RuntimeError) as caught:
+        await stream.__aexit__(None, None, None)
+    assert str(caught.value) == "this stream's block has not been entered"
+
+
+# as_completed() on a stream
+
+
+@every_way
+async def test_a_stream_can_be_switched_to_completion_order(consume: Any) -> None:
+    """``as_completed()`` before the start switches the very stream, as often as one likes."""
+    stream = slow([3, 1, 2])
+    assert stream.as_completed() is stream
+    assert stream.as_completed() is stream
+    assert await consume(stream) == [1, 2, 3]
+
+
+async def test_switching_a_stream_leaves_the_pipeline_alone() -> None:
+    """The next stream of the pipeline is ordered again."""
+    pipeline = Pipeline().add(slow)
+    assert await pipeline([2, 1]).as_completed().collect() == [1, 2]
+    assert await pipeline([2, 1]).collect() == [2, 1]
+
+
+async def test_a_started_stream_cannot_be_switched() -> None:
+    """Once the run has begun its order is settled; closed streams are closed."""
+    stream = echo([1, 2])
+    iterator = aiter(stream)
+    await anext(iterator)
+    with pytest.raises(StreamConsumedError):
+        stream.as_completed()
+    await stream.aclose()
+    with pytest.raises(StreamClosedError):
+        stream.as_completed()
+
+
+# AsyncStream around plain async iterables
+
+
+class Numbers:
+    """An async iterable that can be iterated again and again, each time by a generator."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        self.open += 1
+        try:
+            for number in range(3):
+                yield number
+        finally:
+            await ticks(1)
+            self.open -= 1
+
+
+async def test_a_plain_stream_iterates_its_source_again() -> None:
+    """Around an iterable, each iteration is a new one."""
+    stream = AsyncStream(Numbers())
+    for _ in range(2):
+        assert await plain(stream) == [0, 1, 2]
+        assert await stream.collect() == [0, 1, 2]
+        assert await block(stream) == [0, 1, 2]
+
+
+async def test_a_plain_stream_of_an_exhausted_generator_gives_nothing() -> None:
+    """Around a generator, the second iteration finds nothing."""
+    stream = AsyncStream(Track().items(2))
+    assert await stream.collect() == [0, 1]
+    assert await stream.collect() == []
+    assert await stream.first() is None
+
+
+async def test_a_plain_stream_has_the_methods_of_a_stream() -> None:
+    """``first``, ``as_completed`` and ``collect(limit)`` work on it as well."""
+    stream = AsyncStream(Track().items(3))
+    assert stream.as_completed() is stream
+    assert await stream.first() == 0
+    with pytest.raises(CollectLimitError):
+        await stream.collect(limit=1)
+    await stream.aclose()
+
+
+async def test_a_plain_stream_closes_its_source() -> None:
+    """``aclose()`` and the end of a block close what can be closed."""
+    for way in ("aclose", "block"):
+        track = Track()
+        stream = AsyncStream(track.items())
+        if way == "aclose":
+            assert await stream.first() == 0
+            await stream.aclose()
+        else:
+            async with stream as results:
+                assert await anext(results) == 0
+        assert track.closed
+    await AsyncStream(Numbers()).aclose()
+
+
+async def test_a_plain_stream_closes_the_iterators_it_makes() -> None:
+    """What only the stream can know of is closed by it: in blocks, after ``first()``, as data."""
+    numbers = Numbers()
+    stream = AsyncStream(numbers)
+    assert await stream.first() == 0
+    assert numbers.open == 0
+    async with stream as results:
+        assert await anext(results) == 0
+    assert numbers.open == 0
+    with pytest.raises(CollectLimitError):
+        await stream.collect(limit=1)
+    assert numbers.open == 0
+    async with echo.with_context(max_in_flight=100)(stream) as results:
+        assert await anext(results) == 0
+    assert numbers.open == 0
+
+
+async def test_a_stream_around_a_pipelines_stream_is_used_once() -> None:
+    """Wrapping changes nothing about what is wrapped."""
+    stream = AsyncStream(echo([1, 2]))
+    assert await stream.collect() == [1, 2]
+    with pytest.raises(StreamConsumedError):
+        await stream.collect()
+
+
+def generate() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    "source", [[1], "text", 5, None, generate()], ids=lambda s: type(s).__name__
+)
+def test_a_stream_needs_an_async_iterable(source: Any) -> None:
+    """Anything else is refused, and the message says what takes it."""
+    with pytest.raises(TypeError) as caught:
+        AsyncStream(source)
+    assert str(caught.value) == (
+        f"AsyncStream needs an async iterable, got a {type(source).__name__}; "
+        "for other data call a pipeline: Pipeline()(data)"
+    )
+
+
+# Two consumers, and other event loops
+
+
+TWO = (
+    "another task is waiting for a result of this stream; a stream has one consumer "
+    "(let one task iterate it and hand the items on)"
+)
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+async def test_two_consumers_at_once_are_refused(is_block: bool) -> None:
+    """The second one to wait gets an error, the first one goes on undisturbed."""
+    errors: list[str] = []
+    received: list[int] = []
+
+    async def disturb(results: Any) -> None:
+        try:
+            await anext(results)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    async def read(results: Any) -> None:
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(disturb_later, results)
+            received.extend([result async for result in results])
+
+    async def disturb_later(results: Any) -> None:
+        await anyio.sleep(0.5)
+        await disturb(results)
+        await anyio.sleep(1)
+        await disturb(results)
+
+    if is_block:
+        async with slow([1, 2, 3]) as results:
+            await read(results)
+    else:
+        await read(aiter(slow([1, 2, 3])))
+    assert errors == [TWO, TWO]
+    assert received == [1, 2, 3]
+
+
+def elsewhere(backend: str, function: Any, *args: Any) -> Any:
+    """Await *function* on an event loop of its own; for use in a thread."""
+
+    async def main() -> Any:
+        return await function(*args)
+
+    return anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("other", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_block", [False, True])
+async def test_another_event_loop_is_refused(is_block: bool, other: str) -> None:
+    """Waiting for a result on another loop is an error there, and harmless here."""
+    go = anyio.Event()
+
+    @single_task
+    async def work(item: int) -> int:
+        if item == 2:
+            await go.wait()
+        return item
+
+    async def read(results: Any) -> None:
+        assert await anext(results) == 1
+        await ticks(5)
+        with pytest.raises(RuntimeError) as caught:
+            await anyio.to_thread.run_sync(elsewhere, other, anext, results)
+        assert str(caught.value) == ("this stream belongs to another event loop; consume it there")
+        go.set()
+        assert await anext(results) == 2
+        assert await anext(results, None) is None
+
+    if is_block:
+        async with work([1, 2]) as results:
+            await read(results)
+    else:
+        await read(aiter(work([1, 2])))
+
+
+@pytest.mark.parametrize("other", ["asyncio", "trio"])
+@pytest.mark.parametrize("method", ["anext", "collect", "aclose"])
+async def test_everything_else_is_refused_on_another_event_loop(
+    method: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even with results at hand, no other loop may take them, or end the run."""
+    stop, home = Run.stop, threading.get_ident()
+
+    def checked_stop(run: Run) -> None:
+        # Stopping across threads may leave this loop spinning; fail instead.
+        assert threading.get_ident() == home
+        stop(run)
+
+    async def use(results: Any) -> Any:
+        return await (anext(results) if method == "anext" else getattr(results, method)())
+
+    monkeypatch.setattr(Run, "stop", checked_stop)
+    async with echo(range(5)) as results:
+        assert await anext(results) == 0
+        await ticks(5)
+        with pytest.raises(RuntimeError) as caught:
+            await anyio.to_thread.run_sync(elsewhere, other, use, results)
+        assert str(caught.value) == ("this stream belongs to another event loop; consume it there")
+        assert await results.collect() == [1, 2, 3, 4]
+
+
+def test_a_loop_that_has_ended_has_ended_the_run(anyio_backend_name: str) -> None:
+    """An iterator that outlives its loop is neither at its end nor waits for ever on the next."""
+
+    async def begin() -> Any:
+        iterator = aiter(single_task(wait_for_one)([0, 1]))
+        assert await anext(iterator) == 0
+        return iterator
+
+    async def wait_for_one(item: int) -> int:
+        if item:
+            await anyio.sleep_forever()
+        return item
+
+    iterator = anyio.run(begin, backend=anyio_backend_name)
+    # Python 3.10 cannot tell the end of the loop from a leaked cancellation, hence no match.
+    with pytest.raises(RuntimeError):
+        anyio.run(functools.partial(anext, iterator, 7), backend=anyio_backend_name)
+
+
+def test_a_stream_may_be_made_outside_of_any_loop(anyio_backend_name: str) -> None:
+    """A stream belongs to the loop that consumes it, not to where it was made."""
+    stream = echo([1, 2])
+    assert anyio.run(stream.collect, backend=anyio_backend_name) == [1, 2]
+
+
+# Statistics
+
+
+async def test_statistics_count_every_item() -> None:
+    """What came in, what became of it in each stage, and what came out."""
+
+    @single_task(on_error="skip_item", retry_attempts=2, retry_delay=0)
+    async def choose(item: int) -> int | list[int] | None:
+        if item == 0:
+            raise ValueError
+        return {1: None, 2: [2, 2]}.get(item, item)
+
+    @batch_task(min_size=2, max_size=3, task_name="total")
+    async def sum_up(batch: list[int]) -> int:
+        return sum(batch)
+
+    # The second stage gets 2, 2, 3, 4: one batch of three, and one too few for another.
+    stream = (choose | sum_up)(range(5))
+    async with stream as results:
+        assert await results.collect() == [2 + 2 + 3]
+    expected = RunStatistics(
+        items_in=5,
+        stages=(
+            StageStatistics(
+                task_name="choose",
+                items_in=5,
+                calls=5,
+                filtered=1,
+                skipped=1,
+                dropped=0,
+                retried=1,
+            ),
+            StageStatistics(
+                task_name="total",
+                items_in=4,
+                calls=1,
+                filtered=0,
+                skipped=0,
+                dropped=1,
+                retried=0,
+            ),
+        ),
+        items_out=1,
+    )
+    assert stream.stats() == results.stats() == expected
+    assert (expected.skipped, expected.dropped) == (1, 1)
+
+
+async def test_statistics_are_a_snapshot() -> None:
+    """They can be asked for amid the run and do not change afterwards."""
+    stream = slow([1, 2, 3])
+    iterator = aiter(stream)
+    await anext(iterator)
+    before = stream.stats()
+    assert (before.items_in, before.items_out, before.stages[0].calls) == (3, 1, 3)
+    assert [result async for result in iterator] == [2, 3]
+    assert (before.items_out, stream.stats().items_out) == (1, 3)
+
+
+def test_there_are_no_statistics_before_the_start() -> None:
+    """A stream that nobody has consumed has nothing to tell."""
+    with pytest.raises(RuntimeError) as caught:
+        echo([1]).stats()
+    assert str(caught.value) == "there are no statistics yet; the stream has not been iterated"
+
+
+# run()
+
+
+def test_run_returns_the_list(anyio_backend_name: str) -> None:
+    """From synchronous code, ``run`` needs the data, and a backend if not asyncio."""
+    pipeline = echo | single_task(lambda item, factor=1: [item * factor])
+    assert pipeline.run([1, 2], backend=anyio_backend_name) == [1, 2]
+    assert pipeline.run(range(3)) == [0, 1, 2]
+    assert single_task(lambda: [1, 2]).pipeline().run(backend=anyio_backend_name) == [1, 2]
+
+
+def test_run_passes_arguments_on(anyio_backend_name: str) -> None:
+    """Extra arguments go to the first task, as when calling the pipeline."""
+    scale = single_task(lambda item, factor, offset=0: item * factor + offset)
+    pipeline = scale | echo
+    assert pipeline.run([1, 2], 10, offset=1, backend=anyio_backend_name) == [11, 21]
+
+
+def test_run_uses_the_backend(anyio_backend_name: str) -> None:
+    """The tasks run on the event loop that was asked for; asyncio by default."""
+    name = single_task(lambda item: anyio.get_cancelled_exc_class().__module__.partition(".")[0])
+    assert name.run([1], backend=anyio_backend_name) == [anyio_backend_name]
+    assert name.run([1]) == ["asyncio"]
+    assert (name | echo).run([1]) == ["asyncio"]
+
+
+def test_run_raises_the_very_error(anyio_backend_name: str) -> None:
+    """An error comes out of ``run`` itself, bare."""
+    error = KeyError("x")
+
+    def fail(item: int) -> None:
+        raise error
+
+    with pytest.raises(KeyError) as caught:
+        (single_task(fail) | echo).run([1], backend=anyio_backend_name)
+    assert caught.value is error
+
+
+async def test_run_is_refused_inside_a_running_loop(anyio_backend_name: str) -> None:
+    """Within a coroutine there is ``collect()``; ``run`` says so instead of blocking."""
+    for runner in (echo, echo | echo):
+        with pytest.raises(RuntimeError, match=r"[Aa]lready running"):
+            runner.run([1], backend=anyio_backend_name)
+
+
+@pytest.mark.parametrize("backend", ["curio", "", None, "uvloop"])
+def test_an_unknown_backend_is_refused(backend: Any) -> None:
+    """The message names those there are."""
+    for runner in (echo, echo | echo):
+        with pytest.raises(ValueError, match="backend") as caught:
+            runner.run([1], backend=backend)
+        assert str(caught.value) == f"backend must be 'asyncio' or 'trio', got {backend!r}"
+
+
+def test_a_backend_that_is_not_installed_is_named() -> None:
+    """Without Trio, asking for it says how to get it, and asyncio works."""
+    program = """
+import sys
+sys.modules["trio"] = None
+from conveyor import single_task
+task = single_task(lambda item: -item)
+print(task.run([1]))
+try:
+    task.run([1], backend="trio")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (
+        "[-1]\nbackend 'trio' is not installed; pip install 'conveyor-streaming[trio]'\n",
+        "",
+    )
