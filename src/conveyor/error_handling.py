@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 __all__ = [
     "CollectLimitError",
@@ -27,8 +27,7 @@ __all__ = [
 ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
 
-# Evaluated at run time, hence the spelling that Python 3.10 accepts inside Union.
-RetryOn = Union[type[Exception], tuple[type[Exception], ...], Callable[[Exception], bool]]
+RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 """Which errors are worth another attempt: a type, a tuple of types, or a predicate."""
 
 

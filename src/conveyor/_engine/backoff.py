@@ -35,7 +35,7 @@ def delay_after(
         try:
             delay *= float(config.backoff_multiplier) ** (attempt - 1)
         except OverflowError:
-            delay = config.max_delay
+            delay = config.max_delay if delay else 0.0
     # Capped before full jitter too: drawing from an uncapped range would nearly always hit the cap.
     delay = min(delay, config.max_delay)
     if config.jitter is True:

@@ -7,6 +7,7 @@ may run in any thread, at any moment), and tells a requested cancellation from a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import threading
@@ -110,10 +111,8 @@ class TrioHost:
 
         :param function: called without arguments; must not raise
         """
-        try:
+        with contextlib.suppress(self._trio.RunFinishedError):
             self._token.run_sync_soon(function)
-        except self._trio.RunFinishedError:
-            pass
 
 
 def current_host() -> AsyncioHost | TrioHost:

@@ -41,8 +41,8 @@ class Slot:
     The place of one item in a chain.
 
     ``value`` is the item as the last stage left it, ``index`` that of the input item it stems from,
-    ``done`` whether it has passed the last stage, ``parked`` the event for which its expansion waits
-    while there is no room.
+    ``done`` whether it has passed the last stage, ``parked`` the event for which its expansion
+    waits while there is no room.
     """
 
     __slots__ = ("done", "index", "next", "parked", "previous", "value")

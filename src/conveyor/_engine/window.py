@@ -63,7 +63,7 @@ class Window:
         await event.wait()
 
     def enqueue(self) -> Event:
-        """Return an event that will be set when there is room for an expansion; first come first."""
+        """Return an event that will be set when there is room for one; first come, first served."""
         event = Event()
         self._expansions.append(event)
         self.wanted = True
