@@ -139,6 +139,13 @@ def _check_limit(limit: object) -> None:
 
 
 async def collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
+    """
+    Read *results* to the end.
+
+    :param results: any async iterator
+    :param limit: results at most
+    :raises CollectLimitError: if there are more than *limit*
+    """
     _check_limit(limit)
     collected: list[T] = []
     async for result in results:

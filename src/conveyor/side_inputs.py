@@ -138,6 +138,7 @@ class SideInputs:
         kwargs = {name: await _resolve(each) for name, each in self.kwargs.items()}
 
         def bound(*items: Any) -> Any:
+            """Call *function* with the side inputs behind its own arguments."""
             return function(*items, *args, **kwargs)
 
         return bound
