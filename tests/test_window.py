@@ -342,12 +342,16 @@ async def test_an_endless_generator_waits_for_its_consumer(is_async: bool, mode:
 async def test_endless_generators_are_closed_when_the_consumer_leaves(leave: str) -> None:
     """All of them: the one that produces, those that wait for room, and those below."""
     opened = closed = 0
+    all_open = anyio.Event()
 
     @single_task(concurrency_limit=3)
     async def endless(item: Any) -> AsyncIterator[Any]:
         nonlocal opened, closed
         opened += 1
         try:
+            if opened == 3:
+                all_open.set()
+            await all_open.wait()
             for number in itertools.count():
                 await ticks(1)
                 yield number
