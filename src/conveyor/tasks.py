@@ -190,15 +190,15 @@ class FunctionTask(BaseTask[In, Out]):
         # A subclass may have attributes of its own; those that describe the task are fixed.
         if name in FunctionTask.__annotations__ or name in BaseTask.__annotations__:
             raise AttributeError(
-                f"tasks are immutable; write task.replace({name}=...) for a new one"
-                if name not in ("func", "options", "inputs")
-                else "tasks are immutable; make a new one"
+                f"tasks are immutable, so {name} cannot be set; task.replace(...) and "
+                "task.with_inputs(...) return a new task"
             )
         super().__setattr__(name, value)
 
     def stage_plan(self) -> StagePlan:
         """Return what the engine needs to know."""
-        if type(self).process is not FunctionTask.process:
+        # Does a subclass define its own? (Pyright does not see the arguments of self's type.)
+        if type(self).process is not FunctionTask.process:  # pyright: ignore[reportUnknownMemberType]
             return super().stage_plan()
         return self._call_plan()
 
@@ -218,9 +218,9 @@ class FunctionTask(BaseTask[In, Out]):
         """
         Return a copy whose function gets further arguments after the item.
 
-        A plain value is passed as it is; a coroutine is awaited and an :class:`AsyncStream` asked
-        for its first item, once per configured task; an async iterator is passed on for all calls
-        to share, and makes them start in input order.
+        A plain value is passed as it is; a coroutine is awaited and a stream asked for its first
+        item, once per configured task; an async iterator is passed on for all calls to share, and
+        makes them start in input order.
 
         :param args: positional arguments, in place of those given before
         :param kwargs: named arguments, in place of those given before

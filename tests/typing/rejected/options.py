@@ -42,5 +42,4 @@ batches = batch_task(max_size=3)(total)
 task.replace(retries=3)  # rejected
 task.replace(timeout="1")  # rejected
 batches.replace(max_size="3")  # rejected
-task.timeout = 3.0  # rejected
 batches.max_size = 5  # rejected
