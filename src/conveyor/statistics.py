@@ -19,8 +19,9 @@ class StageStatistics:
     Counts of one stage; items unless it says otherwise.
 
     ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
-    ``dropped`` were too few at the end for a batch; ``calls`` were made for single items or
-    batches, ``retried`` of them again.
+    ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
+    that the function was called with; repeated attempts are in ``retried``, and the parts that a
+    failing batch is split into are not counted.
     """
 
     task_name: str
