@@ -467,3 +467,28 @@ async def test_what_cannot_be_meant_as_a_tasks_data_is_refused(make_data: Any, r
     with pytest.raises(TypeError) as caught:
         await echo(make_data()).collect()
     assert str(caught.value) == f"{EXPECTED}, {reason}"
+
+
+async def test_a_type_error_of_the_datas_own_is_not_taken_for_an_item() -> None:
+    """What is iterable is iterated, and what that raises reaches the consumer."""
+    error = TypeError("mine")
+
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise error
+
+    with pytest.raises(TypeError) as caught:
+        await Pipeline()(Broken()).collect()
+    assert caught.value is error
+
+
+async def test_the_older_sequence_protocol_is_iterated() -> None:
+    """An object with ``__getitem__`` only is iterable too."""
+
+    class Squares:
+        def __getitem__(self, index: int) -> int:
+            if index == 3:
+                raise IndexError
+            return index * index
+
+    assert await Pipeline()(Squares()).collect() == [0, 1, 4]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -63,14 +62,17 @@ def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
 
     :param data: what the pipeline was called with
     """
-    items: AsyncIterable[Any] | Iterable[Any] = (data,)
     # isinstance() leaves the element type unknown.
     if isinstance(data, AsyncIterable):
-        items = data  # pyright: ignore[reportUnknownVariableType]
-    elif not isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
-        with suppress(TypeError):
-            items = iter(data)
-    return items
+        return data  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
+        return (data,)  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(data, Iterable):
+        return iter(data)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    try:
+        return iter(data)  # there is an older protocol: __getitem__ with 0, 1, 2, ...
+    except TypeError:
+        return (data,)
 
 
 class Source:
