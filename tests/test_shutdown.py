@@ -438,3 +438,51 @@ async def test_closing_a_run_that_never_began() -> None:
             await anyio.sleep_forever()
     await stream.aclose()
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("way", ["aclose", "block", "cancelled"])
+async def test_nothing_is_delivered_after_the_end(way: str) -> None:
+    """Results that were ready when the consumer closed the stream are gone: it is closed."""
+    same = single_task(lambda item: item)
+    stream = same(range(50))
+    if way == "block":
+        async with stream as results:
+            assert await anext(results) == 0
+            await ticks(5)
+        iterator: AsyncIterator[int] = results
+    elif way == "aclose":
+        iterator = aiter(stream)
+        assert await anext(iterator) == 0
+        await stream.aclose()
+    else:
+        waiting = (single_task(lambda item: anyio.sleep(item * 1000)) | same)([1])
+        iterator = aiter(waiting)
+        with anyio.move_on_after(1):
+            await anext(iterator)
+    with pytest.raises(StreamClosedError):
+        await anext(iterator)
+
+
+async def test_a_task_cannot_close_its_own_stream() -> None:
+    """Waiting for oneself would be waiting for ever; it is refused instead."""
+
+    @single_task
+    async def closing(item: int) -> int:
+        await stream.aclose()
+        return item
+
+    stream = closing([1])
+    with pytest.raises(RuntimeError) as caught:
+        await stream.collect()
+    assert str(caught.value) == (
+        "a task cannot close the stream that it works for, since it would wait for itself; "
+        "raise an error to end the run, or let its consumer end it"
+    )
+
+
+async def test_a_failure_of_the_machinery_is_an_error_of_the_run() -> None:
+    """A cascade too deep for the stack reaches the consumer, and nothing else."""
+    same = single_task(in_order=True)(lambda item: item)
+    stream = Pipeline().add(*[same] * 1500)([])
+    with pytest.raises(RecursionError):
+        await stream.collect()

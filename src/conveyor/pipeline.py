@@ -187,6 +187,9 @@ def _check_data(data: Any) -> None:
         data.close()
         name = data.__name__
         raise TypeError(f"{expected}, got a coroutine; await it first: pipeline(await {name}())")
+    if inspect.iscoroutinefunction(data):
+        name = name_of(data)
+        raise TypeError(f"{expected}, got a coroutine function; call it: pipeline(await {name}())")
     if inspect.isasyncgenfunction(data) or inspect.isgeneratorfunction(data):
         name = name_of(data)
         raise TypeError(f"{expected}, got a generator function; call it: pipeline({name}())")

@@ -113,6 +113,7 @@ class PlainIterator(AsyncIterator[T]):
             # There is no block whose end would end the run, so this is it.
             run.stop()
             await run.join()
+            run.drop_results()
             raise
 
     async def aclose(self) -> None:

@@ -49,10 +49,18 @@ class _Pending:
     def __init__(self, fetch: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._fetch: Callable[[], Coroutine[Any, Any, Any]] | None = fetch
         self._lock: Lock | None = None
+        self._is_final = False
         self._value: Any = None
         self._error: BaseException | None = None
 
     async def get(self) -> Any:
+        if not self._is_final:
+            await self._fetch_once()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    async def _fetch_once(self) -> None:
         if self._lock is None:
             self._lock = Lock()
         async with self._lock:
@@ -69,9 +77,8 @@ class _Pending:
                     self._error = error
                 else:
                     self._error = None
-        if self._error is not None:
-            raise self._error
-        return self._value
+                finally:
+                    self._is_final = True
 
 
 def _prepare(value: Any) -> Any:

@@ -168,6 +168,7 @@ class PipelineStream(AsyncStream[Out]):
             await task_group.__aexit__(None, None, None)
         finally:
             self._run.finish()
+            self._run.drop_results()
         if exc_info[0] is None:
             self._run.raise_unseen()
         else:

@@ -22,7 +22,6 @@ from anyio import (
     CancelScope,
     Semaphore,
     current_time,
-    fail_after,
     get_cancelled_exc_class,
     sleep,
 )
@@ -245,8 +244,10 @@ class Call:
         try:
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
-            with fail_after(self.options.timeout) as pacing.scope:
+            with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
                 return await self._invoke(item, expansion, pacing)
+            # Not fail_after(): the deadline it would look at may have been put off by a pause.
+            raise TimeoutError
         finally:
             pacing.end()
 

@@ -8,10 +8,12 @@ no value is pulled from a generator before there is a place for it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
+
+from .source import close_iterator
 
 if TYPE_CHECKING:
     from .call import Pacing
@@ -45,14 +47,17 @@ class Expansion:
         :param pacing: of the call it belongs to, if that has any
         """
         if isinstance(values, AsyncIterator):
-            try:
-                await self._from_async(values, pacing)
-            except BaseException:
-                if isinstance(values, AsyncGenerator):
+            # Entered before its first step, since it may hold scopes of its own between two steps;
+            # one entered only to close it would be left in the wrong order.
+            with CancelScope() as scope:
+                try:
+                    await self._from_async(values, pacing)
+                except BaseException:
                     # Unless it failed by itself it waits at a yield; its cleanup may await.
-                    with CancelScope(shield=True):
-                        await values.aclose()
-                raise
+                    scope.shield = True
+                    await close_iterator(values)
+                    scope.shield = False
+                    raise
         else:
             try:
                 await self.from_iterable(values, pacing)

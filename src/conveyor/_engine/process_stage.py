@@ -9,7 +9,7 @@ the run ends once its results are delivered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from anyio import Event
 from .call import examine
 from .expansion import Expansion
 from .sequence import Chain, Slot
+from .source import ScopedIterable
 from .stage import Stage
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ProcessStage(Stage):
             stream = self.plan.function(self._items(slot))
             if isawaitable(stream):
                 stream = await stream
-            await Expansion(self, slot).pass_on(stream.__aiter__(), None)
+            await self._pass_on(slot, stream)
         except BaseException as error:
             error = examine(error, f"task {self.name!r}")
             return self.run.fail(error, self.describe(slot, 1))
@@ -74,6 +75,20 @@ class ProcessStage(Stage):
         # What the call took it may have merged or left out; only what it gave goes on.
         self.counters.left += self.counters.taken
         self.discard(slot)
+
+    async def _pass_on(self, slot: Slot, stream: Any) -> None:
+        expansion = Expansion(self, slot)
+        if isinstance(stream, ScopedIterable):
+            async with stream as results:
+                await expansion.pass_on(results, None)
+        elif isinstance(stream, AsyncIterable):
+            # isinstance() leaves the element type unknown.
+            await expansion.pass_on(stream.__aiter__(), None)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            raise TypeError(
+                f"process() of task {self.name!r} must be an async generator, or return an async "
+                f"iterable; got a {type(stream).__name__}"
+            )
 
     def _items(self, place: Slot) -> AsyncIterator[Any]:
         return _Items(self, place)

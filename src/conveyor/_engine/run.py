@@ -14,7 +14,7 @@ from uuid import uuid4
 from anyio import CancelScope, Event, Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ..context import PipelineContext, set_current_context
+from ..context import PipelineContext, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
 from .call import examine
 from .handoff import Handoff
@@ -94,6 +94,12 @@ class Run:
                     self.fail(error, "raised while the pipeline was running")
                 finally:
                     self.stop()
+        except get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            # Nothing of ours lets an error into the group. If something did all the same, raising
+            # it here would end nothing but the program, in the middle of nowhere.
+            self.fail(error, "raised in the machinery of a pipeline")
         finally:
             self.finish()
 
@@ -138,9 +144,19 @@ class Run:
         :raises BaseException: a failure of the run, its cleanup included, not raised before
         """
         self.check_host()
+        if not self.finished and get_current_context() is self.context:
+            raise RuntimeError(
+                "a task cannot close the stream that it works for, since it would wait for itself; "
+                "raise an error to end the run, or let its consumer end it"
+            )
         self.stop()
         await self.join()
+        self.drop_results()
         self.raise_unseen()
+
+    def drop_results(self) -> None:
+        """Forget results that the consumer, who has closed the stream, will not take any more."""
+        self._chains[-1].clear()
 
     async def join(self) -> None:
         """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -63,16 +64,18 @@ def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
     :param data: what the pipeline was called with
     """
     # isinstance() leaves the element type unknown.
+    items: AsyncIterable[Any] | Iterable[Any] = (data,)
     if isinstance(data, AsyncIterable):
-        return data  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
-        return (data,)  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(data, Iterable):
-        return iter(data)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    try:
-        return iter(data)  # there is an older protocol: __getitem__ with 0, 1, 2, ...
-    except TypeError:
-        return (data,)
+        items = data  # pyright: ignore[reportUnknownVariableType]
+    elif isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
+        pass
+    elif isinstance(data, Iterable):
+        items = iter(data)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    elif hasattr(data, "__getitem__"):
+        # The older protocol of sequences, which not everything that can be subscripted follows.
+        with suppress(TypeError):
+            items = iter(data)
+    return items  # pyright: ignore[reportUnknownVariableType]
 
 
 class Source:
@@ -115,12 +118,12 @@ class Source:
                     await self._feed_async(items)
                 else:
                     await self._feed_sync(items)
+            if not run.stopping:
+                self._chain.close()
         except BaseException as error:
             run.fail(
                 examine(error, "the source"), f"raised by the source after {self.pulled} item(s)"
             )
-        if not run.stopping:
-            self._chain.close()
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         run = self._run
@@ -153,8 +156,7 @@ class Source:
         try:
             await self._iterate(iterator)
         finally:
-            if hasattr(iterator, "aclose"):
-                await _close(iterator)
+            await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         pause_at = self._next_pause()
@@ -199,7 +201,14 @@ class Source:
         return self._next_pause()
 
 
-async def _close(iterator: Any) -> None:
+async def close_iterator(iterator: Any) -> None:
+    """
+    Close an async iterator, if it can be closed.
+
+    :param iterator: any
+    """
+    if not hasattr(iterator, "aclose"):
+        return
     try:
         await iterator.aclose()
     except BaseExceptionGroup as group:

@@ -39,7 +39,9 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
         for plan in plans
     ]
     batch_sizes = [plan.options.batch_size for plan in plans if plan.kind == "batch"]
-    gathering = sum(size - 1 for size in batch_sizes)
+    # A process keeps a place for itself and one for the value it is about to give.
+    processes = sum(plan.kind == "process" for plan in plans)
+    resting = sum(size - 1 for size in batch_sizes) + 2 * processes
     if wanted is None:
         # A batch is gathered while others are worked on.
         wanted = max(DEFAULT_WINDOW, sum(need for _, need in needs) + sum(batch_sizes))
@@ -50,12 +52,13 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
                 f"items at a time; use with_context(max_in_flight={need}) or more, or lower the "
                 "task's concurrency_limit or max_size"
             )
-    if gathering >= wanted:
+    if resting >= wanted:
+        what = "tasks" if processes else "batch tasks"
         raise ValueError(
-            f"max_in_flight={wanted} is too small for the batch tasks of this pipeline together; "
-            f"use with_context(max_in_flight={gathering + 1}) or more"
+            f"max_in_flight={wanted} is too small for the {what} of this pipeline together; "
+            f"use with_context(max_in_flight={resting + 1}) or more"
         )
-    return Window(wanted, gathering)
+    return Window(wanted, resting)
 
 
 class Wiring(NamedTuple):

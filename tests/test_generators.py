@@ -1,0 +1,137 @@
+"""Generators as tasks: with scopes of their own, under a timeout, left early, at a full window."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from conveyor import batch_task, single_task
+from helpers import ticks
+
+
+class Alive:
+    """Counts what is open."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def ticker(self) -> None:
+        self.count += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.count -= 1
+
+
+async def holding_a_scope(alive: Alive, item: int) -> AsyncIterator[int]:
+    with anyio.CancelScope():
+        for number in range(5):
+            yield item * 10 + number
+
+
+async def holding_a_deadline(alive: Alive, item: int) -> AsyncIterator[int]:
+    with anyio.move_on_after(1000):
+        for number in range(5):
+            await anyio.sleep(0.1)
+            yield item * 10 + number
+
+
+async def holding_a_task_group(alive: Alive, item: int) -> AsyncIterator[int]:
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(alive.ticker)
+        for number in range(5):
+            yield item * 10 + number
+            await anyio.lowlevel.checkpoint()
+        task_group.cancel_scope.cancel()
+
+
+async def holding_a_pipeline(alive: Alive, item: int) -> AsyncIterator[int]:
+    async with single_task(lambda number: item * 10 + number)(range(5)) as results:
+        async for result in results:
+            yield result
+
+
+GENERATORS = [holding_a_scope, holding_a_deadline, holding_a_task_group, holding_a_pipeline]
+OPTIONS: list[dict[str, Any]] = [{}, {"timeout": 500}, {"retry_attempts": 2}]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("window", [1, 2, 7, 1000])
+@pytest.mark.parametrize("generator", GENERATORS)
+async def test_generators_may_hold_scopes(
+    generator: Any, window: int, options: dict[str, Any]
+) -> None:
+    """A generator that holds scopes between its values gives all of them, in order."""
+    alive = Alive()
+    task = single_task(lambda item: generator(alive, item), concurrency_limit=1, **options)
+    pipeline = task.with_context(max_in_flight=window)
+    expected = [item * 10 + number for item in range(3) for number in range(5)]
+    assert await pipeline(range(3)).collect() == expected
+    assert alive.count == 0
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("window", [1, 3, 1000])
+@pytest.mark.parametrize("generator", GENERATORS)
+async def test_generators_that_hold_scopes_may_be_left(
+    generator: Any, window: int, options: dict[str, Any]
+) -> None:
+    """Leaving the results while such generators wait for room closes them in order, quietly."""
+    alive = Alive()
+    task = single_task(lambda item: generator(alive, item), concurrency_limit=3, **options)
+    pipeline = task.with_context(max_in_flight=max(window, 3))
+    async with pipeline(range(50)) as results:
+        async for _ in results:
+            await anyio.sleep(1)
+            break
+    assert alive.count == 0
+    async for _ in pipeline(range(50)):
+        await anyio.sleep(1)
+        break
+    await ticks(10)
+    await anyio.sleep(1)
+    assert alive.count == 0
+
+
+async def test_a_timeout_that_fires_while_we_make_it_wait_is_an_error() -> None:
+    """A generator cannot be cut short by its timeout in silence, however the two meet."""
+
+    @single_task(timeout=1)
+    async def numbers(item: int) -> AsyncIterator[int]:
+        yield 0
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(2)  # the timeout passes meanwhile, unnoticed
+        yield 1
+        yield 2
+
+    received: list[int] = []
+    with pytest.raises(TimeoutError):
+        async with numbers.with_context(max_in_flight=1)([1]) as results:
+            async for result in results:
+                received.append(result)
+                await anyio.sleep(5)
+    assert received == [0, 1]
+
+
+async def test_a_batchs_generator_is_closed_when_left() -> None:
+    """The same machinery serves batches."""
+    closed: list[bool] = []
+
+    @batch_task(max_size=2)
+    async def spread(batch: list[int]) -> AsyncIterator[int]:
+        try:
+            with anyio.CancelScope():
+                for item in batch * 3:
+                    yield item
+        finally:
+            await anyio.lowlevel.checkpoint()
+            closed.append(True)
+
+    async with spread.with_context(max_in_flight=2)(range(4)) as results:
+        assert await anext(results) == 0
+        await ticks(5)
+    assert closed == [True]
