@@ -486,3 +486,22 @@ async def test_a_failure_of_the_machinery_is_an_error_of_the_run() -> None:
     stream = Pipeline().add(*[same] * 1500)([])
     with pytest.raises(RecursionError):
         await stream.collect()
+
+
+async def test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us() -> None:
+    """A source that ends itself after a while does so, however slow its consumer is."""
+
+    async def source() -> AsyncIterator[str]:
+        with anyio.move_on_after(5):
+            for _ in range(50):
+                yield "more"
+                await ticks(1)
+        yield "end"
+
+    received: list[str] = []
+    async with Pipeline().with_context(max_in_flight=2)(source()) as results:
+        async for result in results:
+            received.append(result)
+            await anyio.sleep(2)
+    assert received == ["more"] * (len(received) - 1) + ["end"]
+    assert 3 <= len(received) <= 6

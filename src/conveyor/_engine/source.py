@@ -194,10 +194,13 @@ class Source:
     async def _pause(self) -> int:
         """Let the others run, and wait until there is room."""
         window = self._run.window
-        if window.held < window.size:
-            await checkpoint()
-        while window.held >= window.size and not self._run.stopping:
-            await window.wait_as_source()
+        # A generator's own scopes are open around us while it waits at a yield. What they cancel is
+        # the generator, at its next step, and not our waiting.
+        with CancelScope(shield=True):
+            if window.held < window.size:
+                await checkpoint()
+            while window.held >= window.size and not self._run.stopping:
+                await window.wait_as_source()
         return self._next_pause()
 
 
