@@ -19,7 +19,10 @@ Where things are:
 ``tasks``           what they make: immutable descriptions
 ``options``         the keywords of a task, checked
 ``pipeline``        composition
+``plan``            what the engine is told about a task
 ``stream``          the handle on the results, and the ways of consuming it
+``results``         the results of a run that is going on, one by one
+``calls``           calling a task: awaited, iterated, or part of ``|``
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``error_handling``  retry settings, error handlers, every public exception
