@@ -304,21 +304,3 @@ async def test_every_task_of_the_loop_cancelled_at_once(consume: Any, tick: int)
         await task
     await ticks(10)
     assert not alive.anything
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_task_that_cancels_itself_fails_the_run() -> None:
-    """A native cancel of a worker is a failure of the run, not the end of its results."""
-
-    @single_task
-    async def cancelling(item: int) -> int:
-        if item == 2:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            await anyio.lowlevel.checkpoint()
-        return item
-
-    with pytest.raises(RuntimeError) as caught:
-        await cancelling(range(5)).collect()
-    assert isinstance(caught.value.__cause__, asyncio.CancelledError)

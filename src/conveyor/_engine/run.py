@@ -225,15 +225,7 @@ class Run:
         :param task_name: whose worker
         :raises BaseException: *error*, if it is a cancellation that was asked for
         """
-        try:
-            error = examine(error, f"a side input of task {task_name!r}")
-        except BaseException:
-            if not self.stopping and self.host.is_task_cancelled():
-                # By a native cancel() of this very task. The run lacks a result now, so it fails.
-                culprit = RuntimeError(f"a worker of task {task_name!r} was cancelled natively")
-                culprit.__cause__ = error
-                self.fail(culprit, f"raised in a worker of task {task_name!r}")
-            raise
+        error = examine(error, f"a side input of task {task_name!r}")
         self.fail(error, f"raised in a worker of task {task_name!r}")
 
     def raise_outcome(self) -> NoReturn:
