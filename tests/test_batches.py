@@ -564,17 +564,42 @@ async def test_a_filtered_part_counts_as_filtered() -> None:
     assert (stats.skipped, stats.stages[0].filtered) == (1, 1)
 
 
-async def test_a_generator_that_fails_after_a_value_is_not_split() -> None:
-    """What it gave cannot be taken back, so the rest of its batch is left out."""
+def give_each(batch: list[int]) -> Iterator[int]:
+    for item in batch:
+        if item == 1:
+            raise Poison
+        yield item
 
-    @batch_task(max_size=3, on_error="skip_item")
+
+async def give_each_later(batch: list[int]) -> AsyncIterator[int]:
+    for item in give_each(batch):
+        await anyio.sleep(1)
+        yield item
+
+
+@pytest.mark.parametrize("function", [give_each, give_each_later])
+@pytest.mark.parametrize("window", [3, 1000])
+async def test_the_batch_of_a_generator_is_split_too(function: Any, window: int) -> None:
+    """What it gives before it fails is not passed on, so nothing comes twice or goes missing."""
+    task = batch_task(max_size=3, on_error="skip_item")(function)
+    async with task.with_context(max_in_flight=window)(range(6)) as results:
+        assert await results.collect() == [0, 2, 3, 4, 5]
+        assert results.stats().skipped == 1
+
+
+async def test_a_generator_that_is_split_can_be_retried() -> None:
+    """Nothing was passed on, so each attempt starts from nothing."""
+    attempts: list[list[int]] = []
+
+    @batch_task(max_size=3, on_error="skip_item", retry_attempts=2, retry_jitter=0)
     def store(batch: list[int]) -> Iterator[int]:
-        for item in batch:
-            if item == 1:
-                raise Poison
-            yield item
+        attempts.append(batch)
+        yield from batch
+        if len(attempts) == 1:
+            raise Poison
 
-    assert await store(range(6)).collect() == [0, 3, 4, 5]
+    assert await store(range(3)).collect() == [0, 1, 2]
+    assert attempts == [[0, 1, 2], [0, 1, 2]]
 
 
 async def test_an_error_handler_decides_before_anything_is_split() -> None:

@@ -222,6 +222,15 @@ async def test_cancelling_count_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_wait_for_around_an_awaited_call() -> None:
+    """``asyncio.wait_for`` cancels it natively, on every Python, whatever its ``on_error``."""
+    for on_error in ("fail", "skip_item", "retry"):
+        task = single_task(anyio.sleep, on_error=on_error)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(task(10), 1)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 async def test_wait_for_around_anext_loses_nothing() -> None:
     """``asyncio.wait_for`` around ``anext`` inside a block loses no result."""
     received: list[int] = []

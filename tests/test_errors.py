@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from conveyor import (
     ErrorHandler,
@@ -708,7 +710,12 @@ async def test_a_leaked_cancellation_can_be_skipped(leak: Any, is_batch: bool) -
 
 @leaks
 async def test_a_leaked_cancellation_out_of_an_awaited_call(leak: Any) -> None:
-    """An awaited call does not look cancelled either."""
+    """An awaited call does not look cancelled either, where a leak can be told."""
+    if sys.version_info < (3, 11) and anyio.get_cancelled_exc_class() is asyncio.CancelledError:
+        # The task is the caller's, and asyncio does not say whether somebody has cancelled it.
+        with pytest.raises(asyncio.CancelledError):
+            await single_task(leak)(1)
+        return
     with pytest.raises(RuntimeError):
         await single_task(leak)(1)
     assert await single_task(leak, on_error="skip_item")(1) is None
@@ -747,6 +754,63 @@ async def test_a_leaked_cancellation_of_what_surrounds_a_call(
     with pytest.raises(RuntimeError) as caught:
         await stream.collect()
     assert str(caught.value).startswith(f"{culprit} raised ")
+
+
+# Calls that natively cancel the task they run in
+
+
+async def cancel_me(item: int) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await checkpoint()
+    return item
+
+
+async def cancel_me_and_return(item: int) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return item
+
+
+natively = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+OWNED = "because something cancelled the worker it runs in, which belongs to the run"
+if sys.version_info < (3, 11):  # cancellations are not counted there, so it looks like a leak
+    OWNED = "although nothing cancelled it; it probably awaited something that was cancelled"
+
+
+@natively
+@three_ways
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}], ids=["plain", "with_options"])
+async def test_a_call_that_cancels_its_worker_is_an_error(
+    consume: Any, options: dict[str, Any]
+) -> None:
+    """The worker is the run's, so nobody has asked the run to stop."""
+    task = single_task(cancel_me, task_name="cancelling", **options)
+    with pytest.raises(RuntimeError) as caught:
+        await consume(task([0, 1]), [])
+    assert str(caught.value) == f"task 'cancelling' raised CancelledError, {OWNED}"
+
+
+@natively
+async def test_a_call_that_cancels_its_worker_can_be_skipped() -> None:
+    """The worker goes on with the next item, also to wait for it and under a timeout."""
+
+    async def work(item: int) -> int:
+        await anyio.sleep(1)
+        return await cancel_me(item) if item % 2 else item
+
+    task = single_task(on_error="skip_item", timeout=5, concurrency_limit=1)(work)
+    assert await task(range(6)).collect() == [0, 2, 4]
+
+
+@natively
+async def test_a_worker_that_is_cancelled_behind_a_call_fails_the_run() -> None:
+    """No silent end, whatever was already delivered."""
+    received: list[int] = []
+    with pytest.raises(RuntimeError, match="CancelledError"):
+        await plain(single_task(cancel_me_and_return)(itertools.count()), received)
 
 
 # Sources

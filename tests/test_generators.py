@@ -8,9 +8,10 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.lowlevel import checkpoint
 
 from conveyor import batch_task, single_task
-from helpers import ticks
+from helpers import current_time, ticks
 
 
 class Alive:
@@ -115,6 +116,56 @@ async def test_a_timeout_that_fires_while_we_make_it_wait_is_an_error() -> None:
                 received.append(result)
                 await anyio.sleep(5)
     assert received == [0, 1]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("parallelism", [None, 1])
+async def test_a_deadline_of_its_own_that_passes_while_it_waits(
+    parallelism: int | None, options: dict[str, Any]
+) -> None:
+    """It meets the generator at its next step, as it would at any other ``yield``."""
+
+    @single_task(**options)
+    async def numbers(item: int) -> AsyncIterator[int]:
+        with anyio.move_on_after(1):
+            for number in range(3):
+                yield number
+                await checkpoint()
+        yield -1
+
+    received: list[int] = []
+    pipeline = numbers.with_context(max_in_flight=1, max_parallelism=parallelism)
+    async with pipeline([1]) as results:
+        async for result in results:
+            received.append(result)
+            await anyio.sleep(5)
+    # 1 is pulled when 0 leaves, at once; pulling the value after it, at 5 s, meets the deadline.
+    assert received == [0, 1, -1]
+
+
+@pytest.mark.parametrize("shield", [False, True])
+@pytest.mark.parametrize("parallelism", [None, 1])
+async def test_a_run_ends_although_a_generator_shields_its_wait(
+    parallelism: int | None, shield: bool
+) -> None:
+    """What waits for room in a generator's shield ends with the run all the same."""
+    closed: list[int] = []
+
+    @single_task(concurrency_limit=3)
+    async def numbers(item: int) -> AsyncIterator[int]:
+        try:
+            with anyio.CancelScope(shield=shield):
+                while True:
+                    yield item
+        finally:
+            closed.append(item)
+
+    pipeline = numbers.with_context(max_in_flight=3, max_parallelism=parallelism)
+    async with pipeline(range(3)) as results:
+        assert await anext(results) == 0
+        await anyio.sleep(1)
+    assert closed
+    assert current_time() == 1
 
 
 async def test_a_batchs_generator_is_closed_when_left() -> None:

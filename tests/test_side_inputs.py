@@ -176,6 +176,63 @@ async def test_a_coroutine_cancelled_before_it_had_a_value() -> None:
     assert load.calls == 1
 
 
+async def test_the_run_that_asked_first_may_be_cancelled() -> None:
+    """The flight goes on for the runs that still wait for it."""
+    load = Counted(seconds=5)
+    task = pair.with_inputs(load())
+
+    async def cancelled() -> None:
+        with anyio.move_on_after(1):
+            await task([0]).collect()
+
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(cancelled)
+        await ticks(3)
+        assert await task([1]).collect() == [(1, "value")]
+    assert (load.calls, current_time()) == (1, 5)
+
+
+async def test_the_last_run_to_leave_waits_for_the_flights_end() -> None:
+    """Nothing is left alive, cleanup that awaits included."""
+    ended: list[float] = []
+
+    async def load() -> str:
+        try:
+            await anyio.sleep(10)
+            return "value"
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(2)
+            ended.append(current_time())
+
+    task = pair.with_inputs(load())
+    with anyio.move_on_after(1):
+        await task([0]).collect()
+    assert (ended, current_time()) == ([3], 3)
+
+
+@pytest.mark.parametrize("second", ["asyncio", "trio"])
+@pytest.mark.parametrize("first", ["asyncio", "trio"])
+def test_inputs_are_kept_from_one_event_loop_to_the_next(first: Any, second: Any) -> None:
+    """Values and iterators alike; a run cut short leaves nothing locked."""
+    load = Counted()
+    numbers = Numbers()
+
+    @single_task
+    async def work(item: int, value: str, others: AsyncIterator[int]) -> tuple[int, str, int]:
+        number = await anext(others)
+        if item == 1:
+            raise InputError
+        return item, value, number
+
+    task = work.with_inputs(load(), numbers)
+    assert task.run([0], backend=first) == [(0, "value", 1)]
+    with pytest.raises(InputError):
+        task.run([1, 2, 3], backend=second)
+    assert task.run([4], backend=first) == [(4, "value", numbers.number)]
+    assert load.calls == 1
+
+
 async def test_a_cancelled_waiter_leaves_the_flight_alone() -> None:
     """A run that is cancelled while another one awaits the coroutine changes nothing."""
     load = Counted(seconds=10)

@@ -314,7 +314,9 @@ async def test_max_parallelism_counts_the_calls_of_all_stages(
     assert sorted(received) == list(range(20))
     # One item after another has at most one call to make.
     assert meter.most == min(parallelism, window or parallelism)
-    assert current_time() == 60 / meter.most
+    # Which call comes next is the scheduler's choice; Graham's bound holds for any.
+    work, chain = 60, 3
+    assert work / meter.most <= current_time() <= work / meter.most + chain * (1 - 1 / meter.most)
 
 
 @both_modes

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._engine.call import SKIPPED, Call, CallFailed
+from ._engine.call import SKIPPED, Call, CallFailed, examine
 from ._engine.run import Run, add_note
 from .context import PipelineContext
 from .stream import NO_DATA, PipelineStream
@@ -58,7 +58,11 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
         task = self._task
         function = task.func
         if task.inputs:
-            function = await task.inputs.bind(function)
+            try:
+                function = await task.inputs.bind(function)
+            except BaseException as raised:
+                examined = examine(raised, f"a side input of task {task.task_name!r}")
+                raise examined  # noqa: B904 - it has a cause if it needs one
         call = Call(lambda args: function(*args, **self._kwargs), task.options)
         try:
             result = await call(self._args)

@@ -7,12 +7,10 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import anyio
-
 from .calls import TaskCall
 from .context import ExecutionMode, PipelineContext
 from .options import name_of
-from .stream import NO_DATA, PipelineStream
+from .stream import NO_DATA, PipelineStream, run
 from .tasks import BaseTask
 
 if TYPE_CHECKING:
@@ -147,18 +145,7 @@ class Pipeline(Generic[In, Out]):
         :raises RuntimeError: if an event loop is running in this thread
         :raises ValueError: if there is no such backend, or it is not installed
         """
-        stream = self(data, *args, **kwargs)
-        if backend not in ("asyncio", "trio"):
-            raise ValueError(f"backend must be 'asyncio' or 'trio', got {backend!r}")
-        try:
-            return anyio.run(stream.collect, backend=backend)
-        except LookupError as error:
-            if isinstance(error.__cause__, ImportError):
-                raise ValueError(
-                    f"backend {backend!r} is not installed; "
-                    f"pip install 'conveyor-streaming[{backend}]'"
-                ) from error
-            raise
+        return run(self(data, *args, **kwargs).collect, backend)
 
 
 def _check_context(context: object) -> None:

@@ -9,11 +9,13 @@ passed on as a :class:`SharedIterator`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from anyio import Lock
 
+from ._engine.flight import Flight
+from ._engine.host import AsyncioHost, TrioHost, current_host
 from .stream import AsyncStream
 
 __all__ = ["SharedIterator", "SideInputs"]
@@ -31,10 +33,13 @@ class SharedIterator(AsyncIterator[Any]):
 
     def __init__(self, iterator: AsyncIterator[Any]) -> None:
         self._iterator = iterator
-        self._lock: Lock | None = None
+        self._host: AsyncioHost | TrioHost | None = None
+        self._lock: Lock
 
     async def __anext__(self) -> Any:
-        if self._lock is None:
+        # A lock belongs to one event loop; a later run may be on another.
+        if self._host is None or not self._host.is_current():
+            self._host = current_host()
             self._lock = Lock()
         async with self._lock:
             return await self._iterator.__anext__()
@@ -44,41 +49,20 @@ class SharedIterator(AsyncIterator[Any]):
 
 
 class _Pending:
-    """A value that is not there yet: fetched once, by whoever needs it first."""
+    """A value that is not there yet: fetched once, by whoever needs it first, for all who do."""
 
-    def __init__(self, fetch: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._fetch: Callable[[], Coroutine[Any, Any, Any]] | None = fetch
-        self._lock: Lock | None = None
-        self._is_final = False
-        self._value: Any = None
-        self._error: BaseException | None = None
+    def __init__(self, fetch: Callable[[], Awaitable[Any]]) -> None:
+        self._fetch = fetch
+        self._flight: Flight | None = None
 
     async def get(self) -> Any:
-        if not self._is_final:
-            await self._fetch_once()
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    async def _fetch_once(self) -> None:
-        if self._lock is None:
-            self._lock = Lock()
-        async with self._lock:
-            fetch, self._fetch = self._fetch, None
-            if fetch is not None:
-                # A coroutine cannot be awaited again, so a fetch cut short is final too.
-                self._error = RuntimeError(
-                    "a side input was cancelled before it had a value; configure the task again "
-                    "with with_inputs(...)"
-                )
-                try:
-                    self._value = await fetch()
-                except Exception as error:
-                    self._error = error
-                else:
-                    self._error = None
-                finally:
-                    self._is_final = True
+        if self._flight is None:
+            self._flight = Flight(
+                self._fetch,
+                "a side input was cancelled before it had a value; configure the task again "
+                "with with_inputs(...)",
+            )
+        return await self._flight.result()
 
 
 def _prepare(value: Any) -> Any:
@@ -87,11 +71,7 @@ def _prepare(value: Any) -> Any:
     if isinstance(value, AsyncStream):
         return _Pending(value.first)
     if inspect.iscoroutine(value):
-
-        async def fetch() -> Any:
-            return await value
-
-        return _Pending(fetch)
+        return _Pending(lambda: value)
     if isinstance(value, AsyncIterator):
         # isinstance() leaves the element type unknown
         return SharedIterator(value)  # pyright: ignore[reportUnknownArgumentType]

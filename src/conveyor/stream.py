@@ -7,12 +7,13 @@ nothing runs until it is consumed, and it is consumed once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
+from ._engine.host import run_on_loop
 from ._engine.run import Run
 from ._engine.source import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results"]
 
 Out = TypeVar("Out", covariant=True)
+T = TypeVar("T")
 
 
 class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
@@ -223,6 +225,27 @@ class PipelineStream(AsyncStream[Out]):
         if self._run is None:
             raise RuntimeError("there are no statistics yet; the stream has not been iterated")
         return RunStatistics.of(self._run)
+
+
+def run(function: Callable[[], Awaitable[T]], backend: str) -> T:
+    """
+    Run a coroutine function from synchronous code.
+
+    :param function: called without arguments
+    :param backend: ``"asyncio"`` or ``"trio"``
+    :raises RuntimeError: if an event loop is running in this thread
+    :raises ValueError: if there is no such backend, or it is not installed
+    """
+    if backend not in ("asyncio", "trio"):
+        raise ValueError(f"backend must be 'asyncio' or 'trio', got {backend!r}")
+    try:
+        return run_on_loop(function, backend)
+    except LookupError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise ValueError(
+                f"backend {backend!r} is not installed; pip install 'conveyor-streaming[{backend}]'"
+            ) from error
+        raise
 
 
 async def _aclose(iterable: object) -> None:

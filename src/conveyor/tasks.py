@@ -8,138 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
+from .base_task import BaseTask
 from .calls import TaskCall
-from .context import ExecutionMode, PipelineContext, get_current_context
-from .error_handling import ErrorAction, ErrorHandler, RetryConfig
+from .context import PipelineContext
 from .options import TaskOptions, name_of
 from .plan import StagePlan
 from .side_inputs import SideInputs
-from .stream import NO_DATA, AsyncStream, PipelineStream
+from .stream import AsyncStream, PipelineStream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._signatures import Composable, Data
     from .options import BatchOptions, BatchTaskOptions
-    from .pipeline import Pipeline
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
-Next = TypeVar("Next")
 Self = TypeVar("Self", bound="FunctionTask[Any, Any]")
-
-
-class BaseTask(Generic[In, Out]):
-    """
-    What all tasks have in common, and the base of tasks that serve a stream as a whole.
-
-    A subclass defines ``process(items)``: called once per run with an async iterator of the items,
-    in order, it is an async generator of results, or a coroutine function that returns an async
-    iterable of them. The arguments below are there for its own use, except for the name.
-
-    :param on_error: the library leaves errors of ``process`` to itself: they fail the run
-    :param retry_config: likewise
-    :param error_handler: likewise
-    :param task_name: name in errors, logs and statistics, by default that of the class
-    """
-
-    on_error: ErrorAction = "fail"
-    retry_config: RetryConfig = RetryConfig(max_attempts=1)
-    error_handler: ErrorHandler | None = None
-    task_name: str = ""
-
-    def __init__(
-        self,
-        on_error: ErrorAction = "fail",
-        retry_config: RetryConfig | None = None,
-        error_handler: ErrorHandler | None = None,
-        task_name: str | None = None,
-    ) -> None:
-        self.on_error = on_error
-        self.retry_config = retry_config or RetryConfig(max_attempts=1)
-        self.error_handler = error_handler
-        self.task_name = task_name or type(self).__name__
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.stage_plan().name!r}>"
-
-    # Typed so that a subclass may define it as a coroutine function or as an async generator.
-    def process(self, items: Any) -> Any:
-        """
-        Turn a stream of items into a stream of results; for subclasses to define.
-
-        :param items: an async iterator
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} must define 'async def process(self, items)'; "
-            "for a task that calls a function, use @single_task or @batch_task"
-        )
-
-    def stage_plan(self) -> StagePlan:
-        """Return what the engine needs to know."""
-        # A subclass need not have called our __init__.
-        return StagePlan(
-            "process", TaskOptions(self.task_name or type(self).__name__), self.process
-        )
-
-    def get_context(self) -> PipelineContext | None:
-        """Return the context of the run that calls us, ``None`` outside of any run."""
-        return get_current_context()
-
-    def pipeline(self) -> Pipeline[In, Out]:
-        """Return a pipeline of this task alone."""
-        from .pipeline import Pipeline
-
-        return Pipeline().add(self)
-
-    def __call__(self, data: Data[In] = NO_DATA) -> PipelineStream[Out]:
-        """
-        Return the stream of results for *data*, as a pipeline of this task would.
-
-        :param data: as for a pipeline
-        """
-        return self.pipeline()(data)
-
-    def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
-        return self.pipeline() | other
-
-    def as_completed(self, data: Data[In] = NO_DATA) -> PipelineStream[Out]:
-        """
-        Return a stream of results in completion order.
-
-        :param data: as for a pipeline
-        """
-        return self.pipeline().as_completed(data)
-
-    def with_context(self, **fields: Any) -> Pipeline[In, Out]:
-        """
-        Return a pipeline of this task with a changed context.
-
-        :param fields: known fields are set, others go into ``data``
-        """
-        return self.pipeline().with_context(**fields)
-
-    def with_execution_mode(self, mode: ExecutionMode) -> Pipeline[In, Out]:
-        """
-        Return a pipeline of this task with an order of results.
-
-        :param mode: ``"ordered"`` or ``"as_completed"``
-        """
-        return self.pipeline().with_execution_mode(mode)
-
-    def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
-        """
-        Run from synchronous code.
-
-        :param data: as for a pipeline
-        :param backend: ``"asyncio"`` or ``"trio"``
-        :return: all results
-        """
-        return self.pipeline().run(data, backend=backend)
 
 
 class FunctionTask(BaseTask[In, Out]):
@@ -157,10 +45,6 @@ class FunctionTask(BaseTask[In, Out]):
     func: Callable[..., Any]
     options: TaskOptions
     inputs: SideInputs
-    concurrency_limit: int | None
-    timeout: float | None
-    flatten: bool
-    in_order: bool
 
     def __init__(self, func: Callable[..., Any], **options: Any) -> None:
         _check_function(func)
@@ -176,10 +60,6 @@ class FunctionTask(BaseTask[In, Out]):
             on_error=options.on_error,
             retry_config=replace(options.retry),  # a copy, since it can be changed
             error_handler=options.error_handler,
-            concurrency_limit=options.concurrency_limit,
-            timeout=options.timeout,
-            flatten=options.flatten,
-            in_order=options.in_order,
             __doc__=getattr(func, "__doc__", None),
             __name__=options.task_name,
             __module__=getattr(func, "__module__", __name__),
@@ -188,12 +68,34 @@ class FunctionTask(BaseTask[In, Out]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A subclass may have attributes of its own; those that describe the task are fixed.
-        if name in FunctionTask.__annotations__ or name in BaseTask.__annotations__:
+        if name in {*FunctionTask.__annotations__, *BaseTask.__annotations__} or isinstance(
+            getattr(type(self), name, None), property
+        ):
             raise AttributeError(
                 f"tasks are immutable, so {name} cannot be set; task.replace(...) and "
                 "task.with_inputs(...) return a new task"
             )
         super().__setattr__(name, value)
+
+    @property
+    def concurrency_limit(self) -> int | None:
+        """Calls in flight at most; ``None`` for the default."""
+        return self.options.concurrency_limit
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for each attempt; ``None`` for as long as it takes."""
+        return self.options.timeout
+
+    @property
+    def flatten(self) -> bool:
+        """Whether a returned list is spread into items."""
+        return self.options.flatten
+
+    @property
+    def in_order(self) -> bool:
+        """Whether calls start in input order."""
+        return self.options.in_order
 
     def stage_plan(self) -> StagePlan:
         """Return what the engine needs to know."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from anyio import current_time
 
 from .batching import Batch, Batcher
-from .call import SKIPPED, Call, CallFailed, Pacing
-from .expansion import Expansion
+from .call import EXPANDED, SKIPPED, Call, CallFailed, Pacing
+from .expansion import Gathering
 from .isolation import differs
 from .sequence import Chain, Slot
 from .stage import Stage
@@ -173,19 +173,21 @@ class BatchStage(Stage):
         pending = [slot]
         while pending:
             part = pending.pop()
-            expansion = Expansion(self, part)
+            gathering = Gathering(self, part)
             try:
-                result = await call(part.value, expansion, pacing)
+                result = await call(part.value, gathering, pacing)
                 pacing = None
             except CallFailed as failed:
                 return self.run.fail(failed.error, self.describe(part, failed.attempts))
-            if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
+            if result is SKIPPED and len(part.value) > 1:
                 half = len(part.value) // 2
                 self.run.window.held += 2
                 first = self.insert(part, part.value[:half])
                 second = self.insert(part, part.value[half:])
                 self.discard(part)
                 pending += [second, first]
+            elif result is EXPANDED:
+                await self.spread(part, gathering.values)
             else:
                 await self.settle(part, result)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..options import TaskOptions
     from .expansion import Expansion
     from .ledger import Counters
+    from .run import Run
 
 
 class Skipped:
@@ -91,7 +92,11 @@ class CallFailed(Exception):
         self.attempts = attempts
 
 
-def examine(error: BaseException, culprit: str) -> BaseException:
+class RunStopped(BaseException):
+    """Ends, from the inside, a worker that nobody could cancel where it waits for room."""
+
+
+def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseException:
     """
     Return what *error*, raised by a user's function, means to a run.
 
@@ -100,12 +105,24 @@ def examine(error: BaseException, culprit: str) -> BaseException:
 
     :param error: what was raised
     :param culprit: whose code raised it, for the message
+    :param run: whose task it was raised in; without one, a task of the user's own
     :raises BaseException: *error* itself, if it is a cancellation that somebody asked for
     """
+    if isinstance(error, RunStopped):
+        raise error
     if isinstance(error, get_cancelled_exc_class()):
-        if is_cancellation_requested():
+        if run is None:
+            requested = is_cancellation_requested(is_ours=False)
+        else:
+            requested = run.is_cancellation_requested
+        if requested:
             raise error
-        reason = "although nothing cancelled it; it probably awaited something that was cancelled"
+        if run is not None and run.host.uncancel():
+            reason = "because something cancelled the worker it runs in, which belongs to the run"
+        else:
+            reason = (
+                "although nothing cancelled it; it probably awaited something that was cancelled"
+            )
     elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
         reason = "which would end an iteration; catch it, or return instead"
     else:
@@ -145,8 +162,14 @@ class Pacing:
             self._limiter.release()
 
     def pause(self) -> None:
-        """Stop the clock and give the share back."""
+        """
+        Stop the clock and give the share back.
+
+        :raises TimeoutError: if the time is up already
+        """
         if self.scope is not None:
+            if self.scope.cancel_called:
+                raise TimeoutError  # while nobody looked; nothing else would tell
             self._remaining = self.scope.deadline - current_time()
             self.scope.deadline = math.inf
         self.end()
@@ -165,7 +188,7 @@ class Call:
     :param function: takes the item, or the batch; side inputs are bound already
     :param options: of the task
     :param counters: where retries are counted
-    :param limiter: the run's limit on calls in flight, if any
+    :param run: the run it is part of; without one it is made in a task of the user's own
     """
 
     def __init__(
@@ -173,12 +196,13 @@ class Call:
         function: Callable[[Any], Any],
         options: TaskOptions,
         counters: Counters | None = None,
-        limiter: Semaphore | None = None,
+        run: Run | None = None,
     ) -> None:
         self.function = function
         self.options = options
         self._counters = counters
-        self._limiter = limiter
+        self._run = run
+        self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
 
     @property
@@ -225,7 +249,7 @@ class Call:
                 first, pacing = pacing, None
                 return await self._attempt(item, expansion, first or await self.begin())
             except BaseException as raised:
-                error = examine(raised, f"task {self.options.task_name!r}")
+                error = self._examined(raised)
             if not isinstance(error, Exception):
                 raise CallFailed(error, attempt)
             begun = expansion is not None and expansion.passed_on > 0
@@ -233,7 +257,7 @@ class Call:
                 again = attempt < retry.max_attempts and not begun and retry.is_retryable(error)
             except BaseException as broken:
                 # A predicate that raises is a mistake in the settings, not in this item.
-                raise CallFailed(self._examined(broken, "retry_on"), attempt) from None
+                raise CallFailed(self._examined(broken, "retry_on of "), attempt) from None
             if not again:
                 return await self._settle(error, item, attempt)
             if self._counters is not None:
@@ -262,8 +286,8 @@ class Call:
             return EXPANDED
         return result
 
-    def _examined(self, error: BaseException, role: str) -> BaseException:
-        return examine(error, f"{role} of task {self.options.task_name!r}")
+    def _examined(self, error: BaseException, role: str = "") -> BaseException:
+        return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
     async def _settle(self, error: Exception, item: Any, attempts: int) -> Any:
         """Error handler, then ``on_error``."""
@@ -276,7 +300,9 @@ class Call:
                 try:
                     proceed, value = await self._ask(handler, error, item, attempts)
                 except BaseException as broken:
-                    raise CallFailed(self._examined(broken, "error handler"), attempts) from None
+                    raise CallFailed(
+                        self._examined(broken, "error handler of "), attempts
+                    ) from None
             if proceed:
                 return SKIPPED if value is None else value
         elif self.options.on_error != "fail":

@@ -77,7 +77,7 @@ class Expansion:
             try:
                 value = next(iterator)
             except BaseException as error:
-                self._stage.run.window.release()
+                self._release()
                 if isinstance(error, StopIteration):
                     return
                 raise
@@ -89,7 +89,7 @@ class Expansion:
             try:
                 value = await values.__anext__()
             except BaseException as error:
-                self._stage.run.window.release()
+                self._release()
                 if isinstance(error, StopAsyncIteration):
                     return
                 raise
@@ -103,9 +103,51 @@ class Expansion:
                 pacing.pause()
             await stage.wait_for_room(self._slot)
             if pacing is not None:
-                await pacing.resume()
+                # Not cancellable, like the wait before. Those that have the shares are.
+                with CancelScope(shield=True):
+                    await pacing.resume()
         stage.run.window.held += 1
 
     def _add(self, value: Any) -> None:
         self._stage.add_child(self._slot, value)
         self.passed_on += 1
+
+    def _release(self) -> None:
+        self._stage.run.window.release()
+
+
+class Gathering(Expansion):
+    """
+    Keeps the values until the generator has ended, so that a failure on the way leaves nothing.
+
+    :param stage: where it happens
+    :param slot: the item's
+    :ivar values: of the last attempt
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, stage: Stage, slot: Slot) -> None:
+        super().__init__(stage, slot)
+        self.values: list[Any] = []
+
+    async def pass_on(
+        self, values: Generator[Any, Any, Any] | AsyncIterator[Any], pacing: Pacing | None
+    ) -> None:
+        """
+        Keep every value of a generator and close it.
+
+        :param values: a generator, an async generator or another async iterator
+        :param pacing: of the call it belongs to, if that has any
+        """
+        self.values.clear()
+        await super().pass_on(values, pacing)
+
+    async def _reserve(self, pacing: Pacing | None) -> None:
+        pass
+
+    def _add(self, value: Any) -> None:
+        self.values.append(value)
+
+    def _release(self) -> None:
+        pass

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     import asyncio
+
+T = TypeVar("T")
 
 # The loop itself holds its tasks only weakly.
 _detached: set[asyncio.Task[None]] = set()
@@ -40,12 +44,27 @@ class AsyncioHost:
         except RuntimeError:
             return False
 
-    def is_task_cancelled(self) -> bool:
-        """Tell whether somebody has natively cancelled the current task."""
-        # Python 3.10 does not count the requests; there a native cancel of one of our workers,
-        # which only the shutdown of the loop does, passes for a leak and fails the run.
-        task = self._asyncio.current_task()
-        return task is not None and hasattr(task, "cancelling") and task.cancelling() > 0
+    def current_task(self) -> Any:
+        """Return the current task."""
+        return self._asyncio.current_task()
+
+    def is_cancelled(self, task: Any) -> bool | None:
+        """
+        Tell whether somebody has natively cancelled *task*; ``None`` if there is no telling.
+
+        :param task: from :meth:`current_task`
+        """
+        # Python 3.10 does not count the requests.
+        return task.cancelling() > 0 if hasattr(task, "cancelling") else None
+
+    def uncancel(self) -> bool:
+        """Forget native cancellations of the current task; tell whether there were any."""
+        task = self.current_task()
+        if not self.is_cancelled(task):
+            return False
+        while task.cancelling():
+            task.uncancel()
+        return True
 
     def spawn(
         self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
@@ -90,8 +109,19 @@ class TrioHost:
         except RuntimeError:
             return False
 
-    def is_task_cancelled(self) -> bool:
-        """Tell nothing new: all cancellation is by scopes."""
+    def current_task(self) -> Any:
+        """Return nothing: a task cannot be cancelled but by scopes."""
+
+    def is_cancelled(self, task: Any) -> bool | None:
+        """
+        Tell nothing new: all cancellation is by scopes.
+
+        :param task: from :meth:`current_task`
+        """
+        return False
+
+    def uncancel(self) -> bool:
+        """Do nothing, since there is no native cancellation."""
         return False
 
     def spawn(
@@ -127,11 +157,72 @@ def current_host() -> AsyncioHost | TrioHost:
     return AsyncioHost()
 
 
-def is_cancellation_requested() -> bool:
+class InterruptWatch:
+    """
+    Tells after an ``anyio.run()`` on asyncio whether Ctrl-C has ended it.
+
+    AnyIO's runner cancels the main task then, and turns the cancellation that comes back into a
+    ``KeyboardInterrupt``; but not before Python 3.11, where it cannot know which one came back.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    async def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        """
+        Await *function* as the main task and watch.
+
+        :param function: called without arguments
+        """
+        previous = signal.getsignal(signal.SIGINT)
+        if not callable(previous) or threading.current_thread() is not threading.main_thread():
+            return await function()
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            previous(signum, frame)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            return await function()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def run_on_loop(function: Callable[[], Awaitable[T]], backend: str) -> T:
+    """
+    Run *function* on an event loop of its own, as ``anyio.run()`` does.
+
+    :param function: called without arguments
+    :param backend: ``"asyncio"`` or ``"trio"``
+    :raises KeyboardInterrupt: after Ctrl-C, also on Python 3.10
+    """
+    if backend != "asyncio" or sys.version_info >= (3, 11):
+        return anyio.run(function, backend=backend)
+    watch = InterruptWatch()
+    try:
+        return anyio.run(watch.run, function)
+    except BaseException as error:
+        if watch.interrupted and type(error).__name__ == "CancelledError":
+            raise KeyboardInterrupt from None
+        raise
+
+
+def is_scope_cancelled() -> bool:
+    """Tell whether a cancel scope around the current task has been cancelled."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def is_cancellation_requested(is_ours: bool) -> bool:
     """
     Tell whether somebody has asked the current task to stop.
 
     If not, a cancellation exception seen in it has leaked from elsewhere, for instance out of an
     awaited future that was cancelled.
+
+    :param is_ours: whether nobody else knows the task; then, where there is no telling, it has not
+        been asked natively
     """
-    return anyio.current_effective_deadline() == -math.inf or current_host().is_task_cancelled()
+    host = current_host()
+    natively = host.is_cancelled(host.current_task())
+    return is_scope_cancelled() or (not is_ours if natively is None else natively)

@@ -69,7 +69,7 @@ class ProcessStage(Stage):
                 stream = await stream
             await self._pass_on(slot, stream)
         except BaseException as error:
-            error = examine(error, f"task {self.name!r}")
+            error = examine(error, f"task {self.name!r}", self.run)
             return self.run.fail(error, self.describe(slot, 1))
         self.wants_no_more = not self._intake.exhausted
         # What the call took it may have merged or left out; only what it gave goes on.

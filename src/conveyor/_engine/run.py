@@ -11,14 +11,15 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
-from anyio import CancelScope, Event, Semaphore, create_task_group, get_cancelled_exc_class
+from anyio import Event, Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from ..context import PipelineContext, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
 from .call import examine
+from .flight import outlast
 from .handoff import Handoff
-from .host import current_host
+from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
 from .wiring import window_for, wire
 
@@ -55,6 +56,7 @@ class Run:
         self._joined = Event()
         self._task_group: TaskGroup | None = None
         self._variables: Context
+        self._task: Any
         self.source, self.stages, self._chains = wire(self, plans, data)
         self.handoff = Handoff(self, self._chains[-1])
 
@@ -81,6 +83,7 @@ class Run:
         """
         set_current_context(self.context)
         self._variables = copy_context()
+        self._task = self.host.current_task()
         try:
             async with create_task_group() as self._task_group:
                 if not self.stopping:
@@ -126,6 +129,7 @@ class Run:
         for stage in self.stages:
             stage.stop()
         self.source.stop()
+        self.window.stop()
         self._ended.set()
         if self._task_group is not None:
             self._task_group.cancel_scope.cancel()
@@ -164,16 +168,7 @@ class Run:
 
         :raises BaseException: a cancellation that came meanwhile, afterwards
         """
-        interruption: BaseException | None = None
-        with CancelScope(shield=True):
-            while not self.finished:
-                try:
-                    await self._joined.wait()
-                except get_cancelled_exc_class() as error:
-                    # A native cancel() passes through shields; it has to wait as well.
-                    interruption = error
-        if interruption is not None:
-            raise interruption
+        await outlast(self._joined)
 
     @property
     def was_cut_short(self) -> bool:
@@ -205,6 +200,16 @@ class Run:
 
     # Failures
 
+    @property
+    def is_cancellation_requested(self) -> bool:
+        """
+        Whether somebody has asked this run, whose task the current one is, to stop.
+
+        If not, a cancellation exception seen in the task has leaked from elsewhere, or somebody has
+        natively cancelled one of our workers, who belong to nobody but the run.
+        """
+        return self.stopping or is_scope_cancelled() or bool(self.host.is_cancelled(self._task))
+
     def fail(self, error: BaseException, origin: str) -> None:
         """
         Record a failure, if it is the first, and end the run.
@@ -225,7 +230,7 @@ class Run:
         :param task_name: whose worker
         :raises BaseException: *error*, if it is a cancellation that was asked for
         """
-        error = examine(error, f"a side input of task {task_name!r}")
+        error = examine(error, f"a side input of task {task_name!r}", self)
         self.fail(error, f"raised in a worker of task {task_name!r}")
 
     def raise_outcome(self) -> NoReturn:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from gc import get_referents
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
 from .call import AWAITABLE, VALUE, Call, examine
-from .isolation import differs
+from .isolation import differs, variables_of
 from .sequence import Slot
 from .stage import Stage
 
@@ -84,7 +85,8 @@ class SingleStage(Stage):
         counters = self.counters
         emit = self.emit
         pristine = copy_context()
-        proven = False  # whether a call has left the context exactly as it was
+        # As in variables_of(), spelled out for its speed.
+        [variables] = get_referents(pristine)
         slot: Slot | None
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
         while True:
@@ -113,19 +115,13 @@ class SingleStage(Stage):
                         plain = kind if kinds[kind] is VALUE else None  # pyright: ignore[reportUnknownVariableType]
                         await self.settle(slot, result)
                 except BaseException as error:
-                    error = examine(error, f"task {self.name!r}")
+                    error = examine(error, f"task {self.name!r}", self.run)
                     return self.run.fail(error, self.describe(slot, 1))
-                if proven:
-                    try:
-                        changed = copy_context() != pristine
-                    except Exception:  # values that cannot be compared have been replaced
-                        changed = True
-                else:
-                    changed = differs(pristine)
-                    proven = not changed
-                if changed:
-                    self._isolated = True
-                    return self.retire()
+                if get_referents(copy_context())[0] is not variables:
+                    if differs(pristine):
+                        self._isolated = True
+                        return self.retire()
+                    variables = variables_of(copy_context())  # set, and set back again
             # Whoever waits must not keep a user's objects alive.
             slot = result = None
             await self.park()

@@ -101,11 +101,9 @@ class Source:
         self.pulled = 0
 
     def stop(self) -> None:
-        """End early: at once if it waits for us, by cancellation if it is blocked in the data."""
+        """End early; if it is blocked in the data, by cancellation."""
         if self._inside:
             self._scope.cancel()
-        else:
-            self._run.window.stop()
 
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
@@ -122,7 +120,8 @@ class Source:
                 self._chain.close()
         except BaseException as error:
             run.fail(
-                examine(error, "the source"), f"raised by the source after {self.pulled} item(s)"
+                examine(error, "the source", run),
+                f"raised by the source after {self.pulled} item(s)",
             )
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from anyio import Event
+from anyio import CancelScope, Event
 
 from .call import (
     AWAITABLE,
@@ -23,9 +23,10 @@ from .call import (
     CallFailed,
     Kinds,
     Pacing,
+    RunStopped,
 )
 from .expansion import Expansion
-from .isolation import run_in_context
+from .isolation import SEES_VARIABLES, run_in_context
 from .ledger import Counters
 from .sequence import Chain, Slot
 from .workers import WorkerPool
@@ -56,7 +57,7 @@ class Stage(WorkerPool):
         self.counters = Counters()
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
-        self._isolated = False
+        self._isolated = not SEES_VARIABLES
         self._waiting = 0
         self._turns: list[Event] = []
 
@@ -81,7 +82,7 @@ class Stage(WorkerPool):
             if self.plan.inputs:
                 function = await self.plan.inputs.bind(function)
             if self._call is None:
-                self._call = Call(function, self.plan.options, self.counters, self.run.limiter)
+                self._call = Call(function, self.plan.options, self.counters, self.run)
         return self._call
 
     # What becomes of a result
@@ -113,7 +114,7 @@ class Stage(WorkerPool):
             slot.value = result
             self.emit(slot)
         elif kind is LIST:
-            await self._spread(slot, result)
+            await self.spread(slot, result)
         elif kind is NOTHING:
             self.counters.filtered += 1
             self.discard(slot)
@@ -126,7 +127,13 @@ class Stage(WorkerPool):
             await Expansion(self, slot).pass_on(result, None)
             self.discard(slot)
 
-    async def _spread(self, slot: Slot, values: list[Any]) -> None:
+    async def spread(self, slot: Slot, values: list[Any]) -> None:
+        """
+        Pass several values on in the place of one item.
+
+        :param slot: the place
+        :param values: any number
+        """
         if len(values) - 1 > self.run.window.room:
             await Expansion(self, slot).from_iterable(values, None)
             self.discard(slot)
@@ -202,16 +209,20 @@ class Stage(WorkerPool):
 
     async def wait_for_room(self, slot: Slot) -> None:
         """
-        Wait until a child of *slot* may be added.
+        Wait until a child of *slot* may be added, or the run stops.
+
+        Not cancellable: the scopes around us may be those of a generator that is suspended
+        meanwhile, and what they cancel is the generator, at its next step.
 
         :param slot: a slot of the stage's chain
+        :raises RunStopped: if the run stops
         """
         window = self.run.window
         self.chain.watched += 1
         self._waiting += 1
         self.relieve()
         try:
-            while True:
+            while not self.run.stopping:
                 if not self.may_add(slot):
                     event = window.enqueue()
                 elif self.is_crowded:
@@ -221,10 +232,13 @@ class Stage(WorkerPool):
                     break
                 slot.parked = event
                 try:
-                    await event.wait()
+                    with CancelScope(shield=True):
+                        await event.wait()
                 finally:
                     slot.parked = None
                     window.forget(event)
+            else:
+                raise RunStopped
         finally:
             self.chain.watched -= 1
             self._waiting -= 1
@@ -241,6 +255,11 @@ class Stage(WorkerPool):
         turns, self._turns = self._turns, []
         for event in turns:
             event.set()
+
+    def stop(self) -> None:
+        """Start no further call, and let those who wait see that the run stops."""
+        super().stop()
+        self.relieve()
 
     # Isolation of context variables
 

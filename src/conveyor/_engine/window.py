@@ -55,7 +55,7 @@ class Window:
             self.wake()
 
     async def wait_as_source(self) -> None:
-        """Wait until room has gathered and no expansion wants it; woken early by :meth:`stop`."""
+        """Wait until room has gathered and no expansion wants it, or until :meth:`stop`."""
         self._source = event = Event()
         self.wanted = True
         if self.held <= self.resume_at and not self._expansions:
@@ -84,16 +84,16 @@ class Window:
             self.wake()
 
     def stop(self) -> None:
-        """Wake the source whatever the room, so that it can end."""
-        if self._source is not None:
-            self._source.set()
-            self._source = None
+        """Wake all who wait, whatever the room, so that they can end."""
+        while self._source is not None or self._expansions:
+            self.wake()
 
     def wake(self) -> None:
         """Wake the next who waits."""
         # Expansions go first: they finish items that are here, the source brings new ones.
         if self._expansions:
             self._expansions.popleft().set()
-        else:
-            self.stop()
+        elif self._source is not None:
+            self._source.set()
+            self._source = None
         self.wanted = self._source is not None or bool(self._expansions)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
 
+from .call import RunStopped
+
 if TYPE_CHECKING:
     from .run import Run
 
@@ -106,5 +108,7 @@ class WorkerPool:
         # first-failure record; an error that bypassed it would leave the run waiting for ever.
         try:
             await self.work(*args)
+        except RunStopped:
+            pass
         except BaseException as error:
             self.run.worker_failed(error, self.name)

@@ -43,3 +43,4 @@ task.replace(retries=3)  # rejected
 task.replace(timeout="1")  # rejected
 batches.replace(max_size="3")  # rejected
 batches.max_size = 5  # rejected
+task.timeout = 3.0  # rejected
