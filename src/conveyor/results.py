@@ -7,16 +7,18 @@ what a bare ``async for`` iterates.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import get_cancelled_exc_class
 
-from ._engine.handoff import EMPTY
 from .error_handling import CollectLimitError
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
+    from ._engine.handoff import Handoff
     from ._engine.run import Run
     from .stream import PipelineStream
 
@@ -25,7 +27,28 @@ __all__ = ["Results"]
 T = TypeVar("T")
 
 
-class Results(AsyncIterator[T]):
+class _Taking(AsyncIterator[T]):
+    """Takes results of the present lot, and waits for the next one in :meth:`_receive`."""
+
+    _handoff: Handoff
+
+    def __init__(self) -> None:
+        self._ready: deque[T] = deque()
+
+    async def __anext__(self) -> T:
+        ready = self._ready
+        if not ready or get_ident() != self._handoff.thread:
+            return await self._receive()
+        result = ready.popleft()
+        if not ready:
+            self._handoff.end_lot()
+        return result
+
+    async def _receive(self) -> T:
+        raise NotImplementedError
+
+
+class Results(_Taking[T]):
     """
     The results of a run that is going on.
 
@@ -39,15 +62,14 @@ class Results(AsyncIterator[T]):
     # Any, lest the insides of the engine be part of the public types.
     def __init__(self, run: Any) -> None:
         self._run: Run = run
-        self._take = self._run.handoff.take
+        self._handoff = self._run.handoff
+        self._ready = self._handoff.ready
 
     def __aiter__(self) -> Results[T]:
         return self
 
-    async def __anext__(self) -> T:
-        result: T = self._take()
-        if result is EMPTY:
-            result = await self._run.handoff.receive()
+    async def _receive(self) -> T:
+        result: T = await self._handoff.receive()
         return result
 
     async def collect(self, limit: int | None = None) -> list[T]:
@@ -64,7 +86,7 @@ class Results(AsyncIterator[T]):
         try:
             while True:
                 collected.append(await self.__anext__())
-                collected += self._run.handoff.take_all()
+                collected += self._handoff.take_all()
         except StopAsyncIteration:
             return collected
 
@@ -81,7 +103,7 @@ class Results(AsyncIterator[T]):
         return RunStatistics.of(self._run)
 
 
-class PlainIterator(AsyncIterator[T]):
+class PlainIterator(_Taking[T]):
     """
     The results of a run that no block encloses.
 
@@ -90,31 +112,26 @@ class PlainIterator(AsyncIterator[T]):
     """
 
     def __init__(self, stream: PipelineStream[T]) -> None:
+        super().__init__()
         self._stream = stream
         self._run: Run | None = None
-        self._take: Callable[[], Any] = _nothing_yet
 
-    async def __anext__(self) -> T:
-        result: T = self._take()
-        if result is EMPTY:
-            result = await self._receive()
-        return result
-
-    async def _receive(self) -> Any:
+    async def _receive(self) -> T:
         run = self._run
         if run is None:
             # The stream's other half.
             self._run = run = self._stream._start()  # pyright: ignore[reportPrivateUsage]
-            self._take = run.handoff.take
+            self._handoff, self._ready = run.handoff, run.handoff.ready
             run.host.spawn(run.execute, run.finish)
         try:
-            return await run.handoff.receive()
+            result: T = await run.handoff.receive()
         except get_cancelled_exc_class():
             # There is no block whose end would end the run, so this is it.
             run.stop()
             await run.join()
             run.drop_results()
             raise
+        return result
 
     async def aclose(self) -> None:
         """
@@ -128,10 +145,6 @@ class PlainIterator(AsyncIterator[T]):
         run = self._run
         if run is not None and not run.finished:
             run.host.call_soon(run.abandon)
-
-
-def _nothing_yet() -> Any:
-    return EMPTY
 
 
 def _check_limit(limit: object) -> None:

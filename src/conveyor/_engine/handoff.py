@@ -3,10 +3,15 @@ Results to the consumer.
 
 The last chain of a run is the buffer; there is no channel. The consumer waits first and takes
 afterwards, with no await in between, so a cancelled wait never loses a result.
+
+What is ready is taken from the chain in small lots, since one step per result would cost more than
+the result; the places of a lot are given back with the last of it. A lot is an eighth of the window
+at most, so that giving back late starves nobody: the source waits for as much room anyhow.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +24,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 # Results that a consumer takes at most before it lets other tasks run.
-BURST = 256
-
-
-class Empty:
-    """Type of :data:`EMPTY`."""
-
-
-EMPTY = Empty()
-"""Returned in place of a result when there is none at present."""
+BURST = 512
 
 
 class Handoff:
@@ -36,62 +33,68 @@ class Handoff:
 
     :param run: the run
     :param chain: its last chain
-    :ivar delivered: results taken so far
+    :ivar ready: the rest of the present lot; takers call :meth:`end_lot` after the last of it
+    :ivar thread: of the consumer; others must call :meth:`receive`, which raises
     """
 
     __slots__ = (
         "_chain",
         "_event",
+        "_lot",
+        "_lot_limit",
         "_pause_at",
         "_run",
-        "_take_slot",
-        "_thread",
+        "_taken",
         "_window",
-        "delivered",
+        "ready",
+        "thread",
     )
 
     def __init__(self, run: Run, chain: Chain) -> None:
         self._run = run
         self._chain = chain
         self._window = run.window
-        self._take_slot = chain.take
+        self._lot_limit = max(1, run.window.size // 8)
+        self._lot = 0
+        self._taken = 0
         self._pause_at = BURST
-        self._thread = get_ident()
         self._event: Event | None = None
-        self.delivered = 0
+        self.ready: deque[Any] = deque()
+        self.thread = get_ident()
         chain.on_ready = self.wake
+
+    @property
+    def delivered(self) -> int:
+        """Results delivered so far."""
+        return self._taken - len(self.ready)
 
     def wake(self) -> None:
         """Let a waiting consumer look again."""
         if self._event is not None:
             self._event.set()
 
-    def take(self) -> Any:
-        """
-        Return the next result.
-
-        :return: :data:`EMPTY` if there is none, or only :meth:`receive` may take it: because it is
-            time to let others run, or because this may be another event loop
-        """
-        if self.delivered >= self._pause_at or get_ident() != self._thread:
-            return EMPTY
-        slot = self._take_slot()
-        if slot is None:
-            return EMPTY
-        self.delivered += 1
-        # Window.release(), spelled out for its speed.
-        window = self._window
-        window.held = held = window.held - 1
-        if window.wanted and held <= window.resume_at:
-            window.wake()
-        return slot.value
+    def end_lot(self) -> None:
+        """Give back the places of a lot that has been delivered."""
+        lot, self._lot = self._lot, 0
+        self._window.release(lot)
 
     def take_all(self) -> list[Any]:
         """Return all results that are ready."""
-        values = self._chain.take_all()
-        self.delivered += len(values)
-        self._window.release(len(values))
+        self._take(self._window.size + self._lot)
+        values = [*self.ready]
+        self.drop()
         return values
+
+    def drop(self) -> None:
+        """Forget what is ready."""
+        self.ready.clear()
+        self.end_lot()
+
+    def _take(self, limit: int) -> None:
+        values = self._chain.take_all(limit)
+        self.ready += values
+        self._taken += len(values)
+        self._lot += len(values)
 
     async def receive(self) -> Any:
         """
@@ -103,18 +106,23 @@ class Handoff:
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
         self._run.check_host()
-        if self.delivered >= self._pause_at:
+        if self._taken >= self._pause_at:
+            self._pause_at = self._taken + BURST
             await checkpoint()
-        self._pause_at = self.delivered + BURST
-        while True:
-            value = self.take()
-            if value is not EMPTY:
-                return value
+        while not self.ready:
+            self._take(self._lot_limit)
+            if self.ready:
+                break
             if self._chain.exhausted:
                 self._run.end()
             if self._run.finished:
                 self._run.raise_outcome()
             await self._wait()
+            self._pause_at = self._taken + BURST
+        value = self.ready.popleft()
+        if not self.ready:
+            self.end_lot()
+        return value
 
     async def _wait(self) -> None:
         if self._event is not None:

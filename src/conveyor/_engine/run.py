@@ -161,6 +161,7 @@ class Run:
     def drop_results(self) -> None:
         """Forget results that the consumer, who has closed the stream, will not take any more."""
         self._chains[-1].clear()
+        self.handoff.drop()
 
     async def join(self) -> None:
         """

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from sys import maxsize
 from typing import Any
 
 
@@ -135,10 +136,14 @@ class Chain:
         """Unlink and return the next slot that may leave, ``None`` if there is none at present."""
         raise NotImplementedError
 
-    def take_all(self) -> list[Any]:
-        """Unlink all slots that may leave and return their values."""
+    def take_all(self, limit: int = maxsize) -> list[Any]:
+        """
+        Unlink the slots that may leave and return their values.
+
+        :param limit: how many at most
+        """
         values: list[Any] = []
-        while (slot := self.take()) is not None:
+        while len(values) < limit and (slot := self.take()) is not None:
             values.append(slot.value)
         return values
 
@@ -212,12 +217,16 @@ class OrderedChain(Chain):
             self.on_head(after)
         return head
 
-    def take_all(self) -> list[Any]:
-        """Unlink all slots that may leave and return their values."""
+    def take_all(self, limit: int = maxsize) -> list[Any]:
+        """
+        Unlink the slots that may leave and return their values.
+
+        :param limit: how many at most
+        """
         root = self._root
         slot = root.next
         values: list[Any] = []
-        while slot.done:
+        while slot.done and len(values) < limit:
             values.append(slot.value)
             after = slot.next
             after.previous = slot.next = root

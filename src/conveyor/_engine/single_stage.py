@@ -89,15 +89,12 @@ class SingleStage(Stage):
         [variables] = get_referents(pristine)
         slot: Slot | None
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
+        popleft = queue.popleft
         while True:
-            calls = 0
-            while queue:
-                if calls == BURST:
-                    calls = 0
-                    await checkpoint()
-                    continue
-                calls += 1
-                slot = queue.popleft()
+            for _ in range(BURST):
+                if not queue:
+                    break
+                slot = popleft()
                 if queue and self.wakeable:
                     self.summon()
                 counters.taken += 1
@@ -122,6 +119,9 @@ class SingleStage(Stage):
                         self._isolated = True
                         return self.retire()
                     variables = variables_of(copy_context())  # set, and set back again
+            else:
+                await checkpoint()
+                continue
             # Whoever waits must not keep a user's objects alive.
             slot = result = None
             await self.park()

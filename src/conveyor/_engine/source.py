@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 FIRST_BURST = 16
-LAST_BURST = 256
+LAST_BURST = 512
 
 
 class NoData:
