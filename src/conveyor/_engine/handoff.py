@@ -12,6 +12,7 @@ at most, so that giving back late starves nobody: the source waits for as much r
 from __future__ import annotations
 
 from collections import deque
+from sys import maxsize
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ class Handoff:
 
     def take_all(self) -> list[Any]:
         """Return all results that are ready."""
-        self._take(self._window.size + self._lot)
+        self._take(maxsize)
         values = [*self.ready]
         self.drop()
         return values
