@@ -859,11 +859,13 @@ async def test_a_source_that_fails_at_any_index(source: Any, index: int) -> None
 @three_ways
 async def test_a_failing_source_is_seen_by_every_consumer(source: Any, consume: Any) -> None:
     """A failing source cancels and joins what is in flight, whichever way results are read."""
+    begun: list[int] = []
     ended: list[int] = []
     error = SourceError()
 
     @single_task
     async def work(item: int) -> None:
+        begun.append(item)
         try:
             await anyio.sleep(100)
         finally:
@@ -873,8 +875,9 @@ async def test_a_failing_source_is_seen_by_every_consumer(source: Any, consume: 
         await consume(work(source(3, error)), [])
     assert caught.value is error
     assert current_time() < 100
-    # A source that never suspends fails before any call has begun.
-    assert sorted(ended) == ([0, 1, 2] if source is slow_generator else [])
+    assert sorted(ended) == sorted(begun)
+    # A source that never suspends may fail before a call has begun.
+    assert len(begun) == 3 or source is not slow_generator
 
 
 class Unclosable:

@@ -122,7 +122,7 @@ async def test_a_consumer_that_stops_reading_stops_the_source(
     pipeline = ONE_TO_ONE[name].with_context(max_in_flight=window, execution_mode=mode)
     async with pipeline(getattr(numbers, kind)()) as results:
         await settle()
-        if name == "async_generators":
+        if "generators" in name:
             # Generators that are at work hold a place for the value they may yield next.
             assert window // 2 <= numbers.pulled <= window
         else:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from sys import maxsize
+from typing import TYPE_CHECKING, Any
 
 from anyio import current_time
 
@@ -25,6 +26,35 @@ if TYPE_CHECKING:
     from .run import Run
 
 logger = logging.getLogger("conveyor")
+
+
+class BatchSlot(Slot):
+    """
+    The place of a batch.
+
+    Its items keep their places in the window while the call works on them. The slot has one; the
+    others are spare, for its results.
+
+    :param value: a list of items
+    :param index: of the first input item
+    """
+
+    __slots__ = ("_spare",)
+
+    def __init__(self, value: list[Any], index: int) -> None:
+        super().__init__(value, index)
+        self._spare = len(value) - 1
+
+    def take_spare(self, wanted: int) -> int:
+        """
+        Use up places that the slot has beside its own.
+
+        :param wanted: how many at most
+        :return: how many
+        """
+        taken = min(wanted, self._spare)
+        self._spare -= taken
+        return taken
 
 
 class BatchStage(Stage):
@@ -144,7 +174,7 @@ class BatchStage(Stage):
 
     def _open_batch(self, batch: Batch) -> Slot:
         first: Slot = batch.items[0]
-        slot = Slot([each.value for each in batch.items], first.index)
+        slot = BatchSlot([each.value for each in batch.items], first.index)
         self.counters.taken += 1
         self.counters.batches += 1
         self.counters.merged += len(batch.items)
@@ -160,13 +190,23 @@ class BatchStage(Stage):
         :param slot: holds the list of items
         :param pacing: what ``call.begin()`` returned
         """
-        size = len(slot.value)
         if self._isolates_poison:
             await self._serve_isolating(call, slot, pacing)
         else:
             await super().serve(call, slot, pacing)
-        # The items kept their places while the call worked on them; the slot has one of them.
-        self.run.window.release(size - 1)
+
+    async def settle(self, slot: Slot, result: Any) -> None:
+        """
+        Pass a result on.
+
+        :param slot: the place it has
+        :param result: what the call returned
+        """
+        await super().settle(slot, result)
+        self._give_back_spare(slot)
+
+    def _give_back_spare(self, slot: Slot) -> None:
+        self.run.window.release(slot.take_spare(maxsize))
 
     async def _serve_isolating(self, call: Call, slot: Slot, pacing: Pacing | None) -> None:
         """Halve what fails, and try the halves, until only single items fail."""
@@ -180,16 +220,24 @@ class BatchStage(Stage):
             except CallFailed as failed:
                 return self.run.fail(failed.error, self.describe(part, failed.attempts))
             if result is SKIPPED and len(part.value) > 1:
-                half = len(part.value) // 2
-                self.run.window.held += 2
-                first = self.insert(part, part.value[:half])
-                second = self.insert(part, part.value[half:])
-                self.discard(part)
-                pending += [second, first]
+                pending += self._halves(part)
             elif result is EXPANDED:
                 await self.spread(part, gathering.values)
+                self._give_back_spare(part)
             else:
                 await self.settle(part, result)
+
+    def _halves(self, part: Slot) -> list[Slot]:
+        """Put two slots in the place of one, and return the second and the first."""
+        middle = len(part.value) // 2
+        first = BatchSlot(part.value[:middle], part.index)
+        second = BatchSlot(part.value[middle:], part.index)
+        self.insert(part, first)
+        self.insert(part, second)
+        # They share the places of its items; its own is given back as it leaves.
+        self.run.window.held += 1
+        self.discard(part)
+        return [second, first]
 
     def items_in(self, slot: Slot) -> int:
         """

@@ -179,6 +179,7 @@ class InterruptWatch:
             return await function()
 
         def note(signum: int, frame: FrameType | None) -> None:
+            """Remember the interruption and pass it on."""
             self.interrupted = True
             previous(signum, frame)
 

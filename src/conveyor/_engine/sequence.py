@@ -57,6 +57,15 @@ class Slot:
         self.done = False
         self.parked: Any = None
 
+    def take_spare(self, wanted: int) -> int:
+        """
+        Use up places in the window that the slot has beside its own; most have none.
+
+        :param wanted: how many at most
+        :return: how many
+        """
+        return 0
+
 
 class Chain:
     """

@@ -2,7 +2,8 @@
 The source: one task that iterates the data, and closes it.
 
 It pulls an item only when there is a place for it in the window, and pulls at most a burst before
-it lets the other tasks run; bursts start small, so that first results come soon, and double.
+it lets the other tasks run. The first burst is one item, so that the first result comes soon; then
+they double.
 
 Its whole life is spent in one shielded cancel scope, entered before the first item, so a source
 that holds scopes or task groups of its own is entered and left in order. On shutdown, a source
@@ -28,7 +29,7 @@ if sys.version_info < (3, 11):
 if TYPE_CHECKING:
     from .run import Run
 
-FIRST_BURST = 16
+FIRST_BURST = 1
 LAST_BURST = 512
 
 

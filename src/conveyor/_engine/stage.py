@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
@@ -134,13 +135,17 @@ class Stage(WorkerPool):
         :param slot: the place
         :param values: any number
         """
-        if len(values) - 1 > self.run.window.room:
-            await Expansion(self, slot).from_iterable(values, None)
-            self.discard(slot)
-            return
-        self.run.window.held += len(values)
-        for value in values:
+        window = self.run.window
+        at_once = slot.take_spare(len(values))
+        more = len(values) - at_once
+        # One place is free once the slot itself has left.
+        if more - 1 <= window.room:
+            window.held += more
+            at_once += more
+        for value in islice(values, at_once):
             self.add_child(slot, value)
+        if at_once < len(values):
+            await Expansion(self, slot).from_iterable(values[at_once:], None)
         self.discard(slot)
 
     def add_child(self, slot: Slot, value: Any) -> None:
@@ -150,20 +155,19 @@ class Stage(WorkerPool):
         :param slot: the item's place; the child goes before it
         :param value: the child's
         """
-        self.emit(self.insert(slot, value))
+        child = Slot(value, slot.index)
+        self.insert(slot, child)
+        self.emit(child)
 
-    def insert(self, place: Slot, value: Any) -> Slot:
+    def insert(self, place: Slot, slot: Slot) -> None:
         """
         Link a new slot in before *place*; it has a place in the window already.
 
         :param place: a slot of the stage's chain
-        :param value: what the new slot holds
-        :return: the new slot
+        :param slot: the new one
         """
-        slot = Slot(value, place.index)
         self.chain.insert_before(place, slot)
         self.counters.added += 1
-        return slot
 
     def discard(self, slot: Slot) -> None:
         """
