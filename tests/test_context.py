@@ -22,25 +22,9 @@ from conveyor import (
     single_task,
     with_context,
 )
-from helpers import ticks
+from helpers import block, plain, three_ways, ticks
 
 variable: ContextVar[Any] = ContextVar("variable", default="unset")
-
-
-async def plain(stream: Any) -> list[Any]:
-    return [result async for result in stream]
-
-
-async def block(stream: Any) -> list[Any]:
-    async with stream as results:
-        return [result async for result in results]
-
-
-async def collect(stream: Any) -> list[Any]:
-    return await stream.collect()
-
-
-three_ways = pytest.mark.parametrize("consume", [plain, block, collect])
 
 
 # PipelineContext and Context

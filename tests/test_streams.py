@@ -26,7 +26,7 @@ from conveyor import (
     single_task,
 )
 from conveyor._engine.run import Run
-from helpers import current_time, ticks
+from helpers import block, collect, current_time, plain, ticks
 
 
 @single_task
@@ -55,19 +55,6 @@ class Track:
                 yield number
         finally:
             self.closed = True
-
-
-async def plain(stream: Any) -> list[Any]:
-    return [result async for result in stream]
-
-
-async def block(stream: Any) -> list[Any]:
-    async with stream as results:
-        return [result async for result in results]
-
-
-async def collect(stream: Any) -> list[Any]:
-    return await stream.collect()
 
 
 async def block_collect(stream: Any) -> list[Any]:
