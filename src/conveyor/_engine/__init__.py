@@ -17,9 +17,9 @@ of the first failure, one ledger (:mod:`.ledger`). It is wired up (:mod:`.wiring
 
 Shutdown, whatever the reason (end, failure, consumer gone, cancelled from outside):
 
-1. ``stopping`` is set: queues are emptied, nobody is woken, no further call starts.
-2. The source is told: waiting for room it wakes up and closes its data uncancelled; blocked inside
-   its data it is cancelled there.
+1. ``stopping`` is set: queues are emptied, no further call starts.
+2. Who waits for room is woken and leaves: generators are closed, and the source closes its data
+   uncancelled. If it is blocked inside its data, it is cancelled there.
 3. The run's cancel scope is cancelled: idle workers and calls in flight end.
 4. The task group joins them all.
 5. On a natural end the ledger is checked.
