@@ -382,13 +382,14 @@ async def test_a_started_stream_cannot_be_switched() -> None:
 class Numbers:
     """An async iterable that can be iterated again and again, each time by a generator."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 3) -> None:
+        self.count = count
         self.open = 0
 
     async def __aiter__(self) -> AsyncIterator[int]:
         self.open += 1
         try:
-            for number in range(3):
+            for number in range(self.count):
                 yield number
         finally:
             await ticks(1)
@@ -449,6 +450,8 @@ async def test_a_plain_stream_closes_the_iterators_it_makes() -> None:
     with pytest.raises(CollectLimitError):
         await stream.collect(limit=1)
     assert numbers.open == 0
+    # More than there is room for, lest leaving meets the iterator amid its own cleanup.
+    numbers.count = 1000
     async with echo.with_context(max_in_flight=100)(stream) as results:
         assert await anext(results) == 0
     assert numbers.open == 0
