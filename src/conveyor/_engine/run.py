@@ -21,6 +21,7 @@ from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
+from .sequence import Cascade
 from .wiring import window_for, wire
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Run:
         self.finished = False
         self.abandoned = False
         self.failure: BaseException | None = None
+        self.cascade = Cascade()
         self._completed = False
         self._failure_seen = False
         self._ended = Event()
