@@ -164,7 +164,7 @@ class Run:
         self.abandoned = True
         self.stop()
         if self.finished:
-            self._log_unseen()
+            self._bury()
 
     async def close(self) -> None:
         """
@@ -222,7 +222,7 @@ class Run:
         self.handoff.wake()
         self.finished = True
         if self.abandoned:
-            self._log_unseen()
+            self._bury()
 
     # Failures
 
@@ -292,7 +292,9 @@ class Run:
             self._failure_seen = True
             raise self.failure
 
-    def _log_unseen(self) -> None:
+    def _bury(self) -> None:
+        """Drop what nobody takes any more, though somebody may keep the stream; log a failure."""
+        self.drop_results()
         if self.failure is not None and not self._failure_seen:
             self._failure_seen = True
             logger.error(
