@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from conveyor import Pipeline, StreamClosedError, StreamConsumedError, batch_task, single_task
+from conveyor._engine.source import Source
 from helpers import ticks
 
 
@@ -480,12 +481,31 @@ async def test_a_task_cannot_close_its_own_stream() -> None:
     )
 
 
-async def test_a_failure_of_the_machinery_is_an_error_of_the_run() -> None:
-    """A cascade too deep for the stack reaches the consumer, and nothing else."""
-    same = single_task(in_order=True)(lambda item: item)
-    stream = Pipeline().add(*[same] * 1500)([])
-    with pytest.raises(RecursionError):
-        await stream.collect()
+async def test_a_failure_of_the_machinery_is_an_error_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that bypasses all records reaches the consumer all the same, bare."""
+
+    async def feed(source: Source) -> None:
+        raise SourceError
+
+    monkeypatch.setattr(Source, "feed", feed)
+    with pytest.raises(SourceError) as caught:
+        await fail_on_two([]).collect()
+    assert caught.value.__notes__ == ["raised in the machinery of a pipeline"]
+
+
+@pytest.mark.parametrize("mode", ["ordered", "as_completed"])
+@pytest.mark.parametrize("kind", ["in_order", "batch", "filtering"])
+async def test_the_end_of_a_long_pipeline_takes_no_deep_stack(kind: str, mode: Any) -> None:
+    """Each order point that has ended ends the next one, over more of them than calls can nest."""
+    task = {
+        "in_order": single_task(in_order=True)(lambda item: item),
+        "batch": batch_task(max_size=2)(lambda batch: batch),
+        "filtering": batch_task(max_size=2)(lambda batch: None),
+    }[kind]
+    pipeline = Pipeline().add(*[task] * 2000).with_execution_mode(mode)
+    assert await pipeline([0, 1, 2] if kind == "filtering" else []).collect() == []
 
 
 async def test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us() -> None:

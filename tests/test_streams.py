@@ -671,6 +671,22 @@ async def test_statistics_are_a_snapshot() -> None:
     assert (before.items_out, stream.stats().items_out) == (1, 3)
 
 
+@pytest.mark.parametrize("way", ["block", "aclose", "break"])
+async def test_results_that_were_never_taken_are_not_counted(way: str) -> None:
+    """Results that were ready when the consumer left have not gone out."""
+    stream = echo(range(500))
+    if way == "block":
+        async with stream as results:
+            assert await anext(results) == 0
+    else:
+        async for _ in stream:
+            break
+        if way == "aclose":
+            await stream.aclose()
+    await ticks(10)
+    assert stream.stats().items_out == 1
+
+
 def test_there_are_no_statistics_before_the_start() -> None:
     """A stream that nobody has consumed has nothing to tell."""
     with pytest.raises(RuntimeError) as caught:

@@ -111,10 +111,11 @@ class PlainIterator(_Taking[T]):
     iterator, so nothing but the consumer keeps that alive.
     """
 
+    _run: Run | None = None  # for the destructor, should even the constructor be interrupted
+
     def __init__(self, stream: PipelineStream[T]) -> None:
         super().__init__()
         self._stream = stream
-        self._run: Run | None = None
 
     async def _receive(self) -> T:
         run = self._run

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import create_task_group
+from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from ._engine.host import run_on_loop
-from ._engine.run import Run
+from ._engine.run import Run, bare
 from ._engine.source import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
 from .results import PlainIterator, Results, collect
@@ -152,29 +152,43 @@ class PipelineStream(AsyncStream[Out]):
 
     async def __aenter__(self) -> Results[Out]:
         run = self._start()
-        task_group = create_task_group()
-        await task_group.__aenter__()
-        task_group.start_soon(run.execute)
         results: Results[Out] = Results(run)
+        task_group = create_task_group()
         self._block = task_group, results
-        return results
+        await task_group.__aenter__()
+        try:
+            task_group.start_soon(run.execute)
+            return results
+        except BaseException as error:
+            # A KeyboardInterrupt, say; nobody else would leave the group.
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
-        if self._block is None or self._run is None:
+        block, run = self._block, self._run
+        if block is None or run is None:
             raise RuntimeError("this stream's block has not been entered")
-        (task_group, _), self._block = self._block, None
-        self._run.stop()
-        # The run records its failures, so the group itself has nothing to raise; and an error of
-        # the body is not the group's business, or it would come out wrapped.
+        # The run records its failures, so the group itself has nothing to raise, but for what hit
+        # the run's own task outside of any code of ours; and an error of the body is not the
+        # group's business, or it would come out wrapped.
         try:
-            await task_group.__aexit__(None, None, None)
+            try:
+                self._block = None
+                run.insist(run.stop)
+            finally:
+                await block[0].__aexit__(None, None, None)
+        except get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            run.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
-            self._run.finish()
-            self._run.drop_results()
-        if exc_info[0] is None:
-            self._run.raise_unseen()
-        else:
-            self._run.abandon()
+            run.insist(run.finish)
+            run.drop_results()
+        # An ordinary failure gives way to the body's own error, a KeyboardInterrupt does not.
+        if exc_info[0] is None or not isinstance(run.failure, Exception):
+            run.raise_unseen()
+        if exc_info[0] is not None:
+            run.abandon()
         return None
 
     async def collect(self, limit: int | None = None) -> list[Out]:

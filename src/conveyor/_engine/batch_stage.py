@@ -141,7 +141,7 @@ class BatchStage(Stage):
 
     def _close_if_done(self) -> None:
         if self._batcher.closed and not len(self._batcher) and not self.chain.closed:
-            self.chain.close()
+            self.run.cascade.close(self.chain)
 
     def stop(self) -> None:
         """Start no further call."""

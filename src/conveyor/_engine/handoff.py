@@ -83,11 +83,13 @@ class Handoff:
         """Return all results that are ready."""
         self._take(maxsize)
         values = [*self.ready]
-        self.drop()
+        self.ready.clear()
+        self.end_lot()
         return values
 
     def drop(self) -> None:
-        """Forget what is ready."""
+        """Forget what is ready; it will not be delivered."""
+        self._taken -= len(self.ready)
         self.ready.clear()
         self.end_lot()
 

@@ -60,7 +60,7 @@ class ProcessStage(Stage):
         """Call the task and pass on all that it yields."""
         slot = Slot(None, 0)
         self.chain.append(slot)
-        self.chain.close()
+        self.run.cascade.close(self.chain)
         self.counters.added += 1
         self.run.window.held += 1
         try:

@@ -5,6 +5,7 @@ A run: the owning task group, the first failure, the outcome.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -21,7 +22,11 @@ from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
+from .sequence import Cascade
 from .wiring import window_for, wire
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -47,9 +52,11 @@ class Run:
         parallelism = context.max_parallelism
         self.limiter = None if parallelism is None else Semaphore(parallelism)
         self.stopping = False
+        self._stopped = False
         self.finished = False
         self.abandoned = False
         self.failure: BaseException | None = None
+        self.cascade = Cascade()
         self._completed = False
         self._failure_seen = False
         self._ended = Event()
@@ -81,10 +88,10 @@ class Run:
 
         :raises BaseException: the cancellation, if it was cancelled from outside
         """
-        set_current_context(self.context)
-        self._variables = copy_context()
-        self._task = self.host.current_task()
         try:
+            set_current_context(self.context)
+            self._variables = copy_context()
+            self._task = self.host.current_task()
             async with create_task_group() as self._task_group:
                 if not self.stopping:
                     self.start_soon(self.source.feed)
@@ -96,15 +103,27 @@ class Run:
                     # A KeyboardInterrupt that met us; the group would wrap it.
                     self.fail(error, "raised while the pipeline was running")
                 finally:
-                    self.stop()
+                    self.insist(self.stop)
         except get_cancelled_exc_class():
             raise
         except BaseException as error:
-            # Nothing of ours lets an error into the group. If something did all the same, raising
-            # it here would end nothing but the program, in the middle of nowhere.
-            self.fail(error, "raised in the machinery of a pipeline")
+            # Nothing of ours lets an error into the group, but a KeyboardInterrupt may hit the very
+            # code that records errors. Raised here, it would come out wrapped.
+            self.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
-            self.finish()
+            self.insist(self.finish)
+
+    def insist(self, step: Callable[[], None]) -> None:
+        """
+        Take a step of the shutdown, even if a KeyboardInterrupt hits us amid it.
+
+        :param step: can be taken once more after it was broken off
+        """
+        try:
+            step()
+        except BaseException as error:
+            self.fail(error, "raised while the pipeline was ending")
+            step()
 
     def check_host(self) -> None:
         """
@@ -122,8 +141,13 @@ class Run:
             self.stop()
 
     def stop(self) -> None:
-        """End the run early: start no further call, cancel what is in flight. Idempotent."""
-        if self.stopping:
+        """
+        End the run early: start no further call, cancel what is in flight.
+
+        Idempotent; and if a KeyboardInterrupt breaks it off, the next one who calls it, with that
+        error to record as a rule, takes every step again.
+        """
+        if self._stopped:
             return
         self.stopping = True
         for stage in self.stages:
@@ -133,13 +157,14 @@ class Run:
         self._ended.set()
         if self._task_group is not None:
             self._task_group.cancel_scope.cancel()
+        self._stopped = True
 
     def abandon(self) -> None:
         """End the run because its consumer is gone; a later failure is logged."""
         self.abandoned = True
         self.stop()
         if self.finished:
-            self._log_unseen()
+            self._bury()
 
     async def close(self) -> None:
         """
@@ -193,11 +218,11 @@ class Run:
         for chain in self._chains[:-1]:
             chain.clear()
         self._task_group = None
-        self.finished = True
         self._joined.set()
         self.handoff.wake()
+        self.finished = True
         if self.abandoned:
-            self._log_unseen()
+            self._bury()
 
     # Failures
 
@@ -215,11 +240,16 @@ class Run:
         """
         Record a failure, if it is the first, and end the run.
 
+        A KeyboardInterrupt or SystemExit, which is to end the program, takes the place of an
+        ordinary error.
+
         :param error: what the consumer will get, with a note added
         :param origin: for the note
         """
-        if self.failure is None:
+        ordinary = isinstance(self.failure, Exception)
+        if self.failure is None or (ordinary and not isinstance(error, Exception)):
             self.failure = error
+            self._failure_seen = False
             add_note(error, origin)
         self.stop()
 
@@ -262,7 +292,9 @@ class Run:
             self._failure_seen = True
             raise self.failure
 
-    def _log_unseen(self) -> None:
+    def _bury(self) -> None:
+        """Drop what nobody takes any more, though somebody may keep the stream; log a failure."""
+        self.drop_results()
         if self.failure is not None and not self._failure_seen:
             self._failure_seen = True
             logger.error(
@@ -282,3 +314,18 @@ def add_note(error: BaseException, note: str) -> None:
         notes = getattr(error, "__notes__", [])
         if note not in notes:
             error.__notes__ = [*notes, note]  # type: ignore[attr-defined]
+
+
+def bare(error: BaseException) -> BaseException:
+    """
+    Return the first error in a task group's exception group, cancellations aside.
+
+    :param error: anything; returned as it is if it is no group
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    cancelled = get_cancelled_exc_class()
+    # isinstance() leaves the types of the members unknown.
+    members: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found = [bare(each) for each in members]
+    return next((each for each in found if not isinstance(each, cancelled)), found[0])

@@ -118,7 +118,7 @@ class Source:
                 else:
                     await self._feed_sync(items)
             if not run.stopping:
-                self._chain.close()
+                run.cascade.close(self._chain)
         except BaseException as error:
             run.fail(
                 examine(error, "the source", run),

@@ -256,9 +256,10 @@ class Stage(WorkerPool):
 
     def relieve(self) -> None:
         """Look after those who wait: fewer calls run than before, or the head has changed."""
-        turns, self._turns = self._turns, []
-        for event in turns:
+        # Set first, forgotten afterwards: a KeyboardInterrupt in between must not lose any.
+        for event in self._turns:
             event.set()
+        self._turns.clear()
 
     def stop(self) -> None:
         """Start no further call, and let those who wait see that the run stops."""

@@ -92,7 +92,9 @@ class Window:
         """Wake the next who waits."""
         # Expansions go first: they finish items that are here, the source brings new ones.
         if self._expansions:
-            self._expansions.popleft().set()
+            # Not popleft().set(): a KeyboardInterrupt in between would leave somebody waiting.
+            self._expansions[0].set()
+            self._expansions.popleft()
         elif self._source is not None:
             self._source.set()
             self._source = None

@@ -118,7 +118,7 @@ def _forward_in_order(intake: Chain, stage: SingleStage) -> None:
         stage.chain.append(slot)
         stage.put(slot)
     if intake.exhausted and not stage.chain.closed:
-        stage.chain.close()
+        stage.run.cascade.close(stage.chain)
 
 
 def _let_head_go(stages: Sequence[Stage], head: Slot) -> None:

@@ -1,0 +1,265 @@
+"""
+``KeyboardInterrupt`` in the midst of the engine: wherever it hits, the run ends.
+
+Trio delivers SIGINT in whatever task is running, and so does asyncio the second time, so it can hit
+any line of ours: one that records a failure, or one that ends the run, while a shield keeps the
+source waiting. A trace function raises the exception before the n-th line, for many n.
+
+It may hit a cancel scope or a task group, ours or AnyIO's, just before it is left. Nobody can undo
+that; then the backend raises an error of its own, with the interrupt as its context.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import trio
+from trio.testing import MockClock
+
+import conveyor
+from conveyor import Pipeline, batch_task, single_task
+from conveyor._engine.handoff import Handoff
+from conveyor._engine.run import Run
+from conveyor._engine.single_stage import SingleStage
+from conveyor._engine.stage import Stage
+from conveyor._engine.window import Window
+from conveyor._engine.workers import WorkerPool
+from virtual_time import DeadlockWatch, VirtualTimeLoop
+
+PACKAGE = str(Path(conveyor.__file__).parent)
+
+
+class Alive:
+    """A run with a bit of everything that counts what is going on."""
+
+    def __init__(self, is_failing: bool) -> None:
+        self.open = 0
+        self.is_failing = is_failing
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    async def source(self) -> AsyncIterator[int]:
+        with self.counted():
+            for item in range(5):
+                if item % 3 == 2:
+                    await anyio.sleep(0.1)
+                yield item
+
+    async def slow(self, item: int) -> Any:
+        with self.counted():
+            await anyio.sleep(0.05)
+            return [item, item] if item % 2 else item
+
+    async def flaky(self, item: int) -> int:
+        with self.counted():
+            if item == 4 and self.is_failing:
+                raise KeyError
+            if item % 3 == 0:
+                raise ValueError
+            return item
+
+    async def generate(self, item: int) -> Any:
+        with self.counted():
+            yield item
+            await anyio.lowlevel.checkpoint()
+            yield item
+
+    def stream(self) -> Any:
+        retried = single_task(
+            retry_attempts=2,
+            retry_delay=0.1,
+            retry_on=ValueError,
+            on_error="fail" if self.is_failing else "skip_item",
+            timeout=5,
+        )
+        pipeline = Pipeline().add(
+            single_task(concurrency_limit=2)(self.slow),
+            retried(self.flaky),
+            batch_task(max_size=3, max_wait=0.2)(lambda batch: batch),
+            single_task(concurrency_limit=2)(self.generate),
+            single_task(in_order=True)(lambda item: item),
+        )
+        return pipeline.with_context(max_in_flight=6)(self.source())
+
+
+async def plain(alive: Alive) -> None:
+    async for _ in alive.stream():
+        pass
+
+
+async def block(alive: Alive) -> None:
+    async with alive.stream() as results:
+        async for _ in results:
+            pass
+
+
+async def collect(alive: Alive) -> None:
+    await alive.stream().collect()
+
+
+class Interrupter:
+    """
+    Raises ``KeyboardInterrupt`` before the n-th line that is run.
+
+    :param at: n, counted from 1
+    :param concerns: tells whether lines of this code count
+    """
+
+    def __init__(self, at: int, concerns: Callable[[CodeType], bool]) -> None:
+        self.at = at
+        self.concerns = concerns
+        self.lines = 0
+        self.has_struck = False
+
+    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line":
+            self.lines += 1
+            if self.lines >= self.at and not self.is_protected():
+                self.has_struck = True
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        elif event == "call" and not self.concerns(frame.f_code):
+            return None
+        return self.trace
+
+    @staticmethod
+    def is_protected() -> bool:
+        """Tell whether Trio would keep an interrupt back here, as it does in its system tasks."""
+        in_trio = trio.lowlevel.in_trio_run()
+        return in_trio and trio.lowlevel.currently_ki_protected()
+
+    def run(self, backend: str, function: Callable[[], Any]) -> BaseException | None:
+        """Await *function* on a virtual clock, and return what it raises."""
+        watch = DeadlockWatch()
+
+        async def main() -> None:
+            sys.settrace(self.trace)
+            try:
+                await function()
+            finally:
+                sys.settrace(None)
+
+        options: dict[str, Any] = {"loop_factory": self._loop}
+        if backend == "trio":
+            options = {"clock": MockClock(autojump_threshold=0), "instruments": [watch]}
+        previous = sys.gettrace()
+        try:
+            anyio.run(
+                watch.guard(main) if backend == "trio" else main,
+                backend=backend,
+                backend_options=options,
+            )
+        except BaseException as error:
+            return error
+        finally:
+            sys.settrace(previous)
+        return None
+
+    def _loop(self) -> VirtualTimeLoop:
+        loop = VirtualTimeLoop()
+        loop.set_debug(False)  # which takes ten times as long
+        # That a task was hit before it could begin to handle errors is reported, rightly.
+        loop.set_exception_handler(lambda *_: None)
+        return loop
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether *error* is, or stems from, a ``KeyboardInterrupt``."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return error is not None
+    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return any(map(is_interrupt, (*parts, error.__cause__, error.__context__)))
+
+
+def strike_everywhere(
+    backend: str,
+    consume: Callable[[Alive], Any],
+    concerns: Callable[[CodeType], bool],
+    first: int,
+    step: int,
+    is_failing: bool = False,
+) -> Iterator[tuple[BaseException | None, int]]:
+    """Interrupt run after run, each a few lines later, as long as there are lines to strike."""
+    at = first
+    while True:
+        alive = Alive(is_failing)
+        interrupter = Interrupter(at, concerns)
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+            # Coroutines that have been made but not awaited, and destructors that were struck.
+            warnings.simplefilter("ignore")
+            patch.setattr(sys, "unraisablehook", lambda _: None)
+            error = interrupter.run(backend, lambda: consume(alive))  # noqa: B023
+            gc.collect(1)
+        if not interrupter.has_struck:
+            return
+        yield error, alive.open
+        at += step
+
+
+SURFACES = pytest.mark.parametrize("consume", [plain, block, collect])
+# They are struck at every line.
+ENDING = {
+    function.__code__
+    for function in (
+        Run.stop,
+        Run.finish,
+        Run.fail,
+        Run.insist,
+        Run.end,
+        Run.worker_failed,
+        Handoff.wake,
+        Stage.stop,
+        Stage.relieve,
+        SingleStage.stop,
+        SingleStage.relieve,
+        Window.stop,
+        Window.wake,
+        WorkerPool.stop,
+    )
+}
+
+
+@SURFACES
+def test_an_interrupt_of_any_part_ends_the_run(consume: Any, anyio_backend_name: str) -> None:
+    """Wherever in the library it strikes, the program ends with it, and nothing is alive."""
+
+    def concerns(code: CodeType) -> bool:
+        return code.co_filename.startswith(PACKAGE) and code.co_name != "__del__"
+
+    # What makes the tasks and the pipeline comes first, and is nothing to strike.
+    outcomes = list(strike_everywhere(anyio_backend_name, consume, concerns, 1400, 151))
+    assert len(outcomes) > 25
+    for error, alive in outcomes:
+        assert is_interrupt(error), error
+        assert alive == 0
+
+
+@SURFACES
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_an_interrupt_of_the_shutdown_does_not_break_it_off(
+    consume: Any, is_failing: bool, anyio_backend_name: str
+) -> None:
+    """What ends a run is taken up again, though the source is shielded and many wait for it."""
+    outcomes = list(
+        strike_everywhere(anyio_backend_name, consume, ENDING.__contains__, 1, 5, is_failing)
+    )
+    assert len(outcomes) > 12
+    for error, alive in outcomes:
+        assert isinstance(error, KeyboardInterrupt), error
+        assert alive == 0
