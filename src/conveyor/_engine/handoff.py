@@ -82,11 +82,13 @@ class Handoff:
         """Return all results that are ready."""
         self._take(self._window.size + self._lot)
         values = [*self.ready]
-        self.drop()
+        self.ready.clear()
+        self.end_lot()
         return values
 
     def drop(self) -> None:
-        """Forget what is ready."""
+        """Forget what is ready; it has not been delivered."""
+        self._taken -= len(self.ready)
         self.ready.clear()
         self.end_lot()
 
