@@ -113,3 +113,11 @@ def bench(session: nox.Session) -> None:
     """Compare a pipeline with the bare loop; arguments go to the benchmark."""
     session.install(".", *dependencies("bench"))
     session.run("python", "benchmarks/bare_loop.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Play random runs from many seeds; arguments are --seeds, --start, --backend and --seed."""
+    session.install(".", *dependencies("test"))
+    with session.chdir("tests"):
+        session.run("python", "-m", "simulation", *session.posargs)

@@ -2,7 +2,7 @@
 What every test runs under: both backends, virtual time, and nothing left behind.
 
 A coroutine test runs once on asyncio and once on Trio, each time with a clock of its own that
-starts at 0.0 (see :mod:`virtual_time`). A synchronous test that wants both backends asks for
+starts at 0.0 (see :mod:`conveyor.testing`). A synchronous test that wants both backends asks for
 ``anyio_backend_name``.
 """
 
@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, TypeAlias
 
-import anyio.to_thread
 import hypothesis
 import pytest
 import trio
-from trio.testing import MockClock
 
+from conveyor.testing import backend_options
+from conveyor.testing.clock import describe, watched
+from conveyor.testing.trio_time import trio_tasks
 from helpers import ticks
-from virtual_time import DeadlockWatch, VirtualTimeLoop, describe, holding, trio_tasks
 
 Backend: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -36,22 +36,15 @@ _test_failed = pytest.StashKey[bool]()
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+def anyio_backend(request: pytest.FixtureRequest) -> Backend:
     """The backend and its options: a fresh virtual clock for every test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anyio.to_thread, "run_sync", holding(anyio.to_thread.run_sync))
-        if request.param == "asyncio":
-            yield "asyncio", {"loop_factory": VirtualTimeLoop}
-        else:
-            clock = MockClock(autojump_threshold=0)
-            yield "trio", {"clock": clock, "instruments": [DeadlockWatch()]}
+    return backend_options(request.param)
 
 
 @pytest.fixture
 async def no_leftovers(
     request: pytest.FixtureRequest,
     anyio_backend_name: str,
-    anyio_backend_options: dict[str, Any],
 ) -> AsyncIterator[None]:
     """
     Fail the test if it leaves a live task or made the loop report an error.
@@ -60,18 +53,14 @@ async def no_leftovers(
     turns them into warnings, and warnings are errors.
     """
     reports: list[str] = []
-    watches: list[Any] = anyio_backend_options.get("instruments", [])
     if anyio_backend_name == "asyncio":
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(
             lambda _loop, context: reports.append(f"the loop reported: {context}")
         )
-        watches = [loop]
     # Not Hypothesis tests: what they run is settled before the fixtures are set up.
     if inspect.iscoroutinefunction(request.node.obj):
-        for watch in watches:
-            if isinstance(watch, VirtualTimeLoop | DeadlockWatch):
-                request.node.obj = watch.guard(request.node.obj)
+        request.node.obj = watched(request.node.obj)
     before = _live_tasks(anyio_backend_name)
     yield
     if request.node.stash.get(_test_failed, False):

@@ -25,15 +25,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import anyio.to_thread
+import anyio
 import pytest
 from sybil import Document, Example
 from sybil.parsers.rest import CodeBlockParser
-from trio.testing import MockClock
 
 import conveyor
 from conveyor.options import BatchTaskOptions, SingleTaskOptions
-from virtual_time import VirtualTimeLoop, holding
+from conveyor.testing import backend_options as in_virtual_time
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.rst"
@@ -117,17 +116,11 @@ def virtual_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         backend: str = "asyncio",
         backend_options: dict[str, Any] | None = None,
     ) -> Any:
-        options: dict[str, Any]
-        backend = request.param if backend == "asyncio" else backend
-        if backend == "asyncio":
-            options = {"loop_factory": VirtualTimeLoop}
-        else:
-            options = {"clock": MockClock(autojump_threshold=0)}
+        backend, options = in_virtual_time(request.param if backend == "asyncio" else backend)
         options.update(backend_options or {})
         return real_run(func, *args, backend=backend, backend_options=options)
 
     monkeypatch.setattr(anyio, "run", run)
-    monkeypatch.setattr(anyio.to_thread, "run_sync", holding(anyio.to_thread.run_sync))
     name: str = request.param
     return name
 

@@ -314,6 +314,14 @@ async def test_items_that_are_being_gathered_have_come_in() -> None:
         assert counts(results.stats()) == (4, [(4, 2, 0, 0, 0, 0)], 4)
 
 
+async def test_results_that_nobody_takes_are_not_delivered() -> None:
+    """What is ready when the block is left counts for nothing."""
+    async with same(range(100)) as results:
+        await anyio.sleep(1)
+        assert [await anext(results), await anext(results)] == [0, 1]
+    assert results.stats().items_out == 2
+
+
 async def test_a_plain_iteration_has_statistics_too() -> None:
     """On the stream, during the iteration and after it."""
     stream = same(range(4))

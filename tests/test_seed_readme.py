@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from conveyor import AsyncStream, ErrorHandler, Pipeline, batch_task, single_task
+from conveyor.testing.asyncio_time import VirtualTimeLoop
 from helpers import current_time
-from virtual_time import VirtualTimeLoop
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 

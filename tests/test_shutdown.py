@@ -353,6 +353,40 @@ async def test_a_blocked_source_is_cancelled() -> None:
     assert cancelled == [True]
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_source_is_not_entered_once_the_run_ends(turns: int) -> None:
+    """Not even if its task was started already: shielded inside the data, it would never end."""
+
+    async def source() -> AsyncIterator[int]:
+        await anyio.sleep_forever()
+        yield 1
+
+    async with single_task(str)(source()):
+        await ticks(turns)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_nothing_is_read_once_the_run_ends(turns: int) -> None:
+    """A generator gives no item that nobody would get."""
+    read: list[int] = []
+
+    def source() -> Iterator[int]:
+        try:
+            for number in range(100):
+                read.append(number)
+                yield number
+        finally:
+            read.append(-1)
+
+    data = source()
+    next(data)
+    async with single_task(str)(data) as results:
+        await ticks(turns)
+        before = len(read)
+        await results.aclose()
+    assert read[before:] in ([], [-1])
+
+
 async def test_a_synchronous_source_is_closed_on_early_exit() -> None:
     """A generator given as data is closed when the consumer leaves."""
     closed = []

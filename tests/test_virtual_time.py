@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import virtual_time
+from conveyor.testing import DeadlockError, clock, hold_clock
+from conveyor.testing.asyncio_time import VirtualTimeLoop
 from helpers import current_time, ticks
-from virtual_time import VirtualTimeLoop, hold_clock
 
 TESTS = Path(__file__).parent
 
@@ -155,13 +155,13 @@ async def test_foreign_thread_may_wake_the_loop() -> None:
 
 def test_silent_foreign_thread_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real wait for a thread is bounded and ends in the deadlock error."""
-    monkeypatch.setattr(virtual_time, "PATIENCE", 0.05)
+    monkeypatch.setattr(clock, "PATIENCE", 0.05)
     released = threading.Event()
     thread = threading.Thread(target=released.wait)
     thread.start()
     loop = VirtualTimeLoop()
     try:
-        with pytest.raises(virtual_time.DeadlockError, match="no task can run"):
+        with pytest.raises(DeadlockError, match="no task can run"):
             loop.run_until_complete(loop.create_future())
     finally:
         released.set()
@@ -171,7 +171,7 @@ def test_silent_foreign_thread_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_held_clock_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that is held for ever ends in the deadlock error, timers or not."""
-    monkeypatch.setattr(virtual_time, "PATIENCE", 0.05)
+    monkeypatch.setattr(clock, "PATIENCE", 0.05)
 
     async def main() -> None:
         with hold_clock():
@@ -180,9 +180,7 @@ def test_held_clock_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = VirtualTimeLoop()
     task = loop.create_task(main())
     try:
-        with pytest.raises(
-            virtual_time.DeadlockError, match=r"the clock has been held for 0\.05 s"
-        ):
+        with pytest.raises(DeadlockError, match=r"the clock has been held for 0\.05 s"):
             loop.run_until_complete(task)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -253,7 +251,7 @@ async def test_unawaited():
 LOOP_REPORTS = """
 import asyncio, gc
 import pytest
-from virtual_time import VirtualTimeLoop
+from conveyor.testing.asyncio_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["asyncio"]
@@ -315,7 +313,9 @@ def test_deadlocks_fail_and_say_where(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--tb=short", timeout=60)
     result.assert_outcomes(failed=6)
     lines = result.stdout.lines
-    error = "E   virtual_time.DeadlockError: deadlock: no task can run and no timer is set"
+    error = (
+        "E   conveyor.testing.clock.DeadlockError: deadlock: no task can run and no timer is set"
+    )
     assert sum(line.startswith(error) for line in lines) == 6
     for name in ("test_waits_for_ever", "__aexit__", "test_sleeps_for_ever"):
         assert sum(line.startswith("E ") and f"{name}:" in line for line in lines) >= 2, name

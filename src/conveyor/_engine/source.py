@@ -131,6 +131,8 @@ class Source:
         append = self._chain.append
         emit = self.emit
         try:
+            if run.stopping:
+                return
             pause_at = self._next_pause()
             for value in items:
                 slot = Slot(value, self.pulled)
@@ -159,6 +161,9 @@ class Source:
             await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
+        # Stopped before our first step, or while a stream was entered: nobody would cancel us then.
+        if self._run.stopping:
+            return
         pause_at = self._next_pause()
         try:
             self._inside = True

@@ -1,0 +1,127 @@
+"""
+What a call does: drawn from the seed, the stage and the item alone, whoever asks and whenever.
+
+So the functions that run and the model agree on it without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from .scenario import StageSpec
+
+__all__ = ["Attempt", "Played", "breaks_predicate", "is_retried", "nap_of", "parts_of", "pick"]
+
+#: The item of a task that is called without one.
+NO_ITEM = "a!"
+
+
+def pick(seed: int, number: int, topic: str, text: str, sides: int) -> int:
+    """Return a number below *sides*, the same in every process."""
+    return crc32(f"{seed}/{number}/{topic}/{text}".encode()) % sides
+
+
+def nap_of(seed: int, number: int, text: str, naps: Sequence[int]) -> int:
+    """Return how many ticks something takes."""
+    return naps[pick(seed, number, "nap", text, len(naps))]
+
+
+def parts_of(spec: StageSpec, item: Any) -> list[str]:
+    """Return the names of the items that a call is given."""
+    return [str(each) for each in item] if spec.kind == "batch" else [str(item)]
+
+
+class Played(NamedTuple):
+    """How an attempt ends: what it gave before, and what it failed with, if it did."""
+
+    outputs: list[Any]
+    error: str | None
+
+
+class Attempt(NamedTuple):
+    """
+    One attempt: a nap and some turns before each output and, in a generator, before the end.
+    """
+
+    outputs: list[Any]
+    naps: list[int]
+    turns: list[int]
+    fails_after: int | None
+    error: str
+
+    @classmethod
+    def of(cls, seed: int, spec: StageSpec, parts: list[str], attempt: int) -> Attempt:
+        """Return what attempt number *attempt* with these items does."""
+        text = " ".join(parts)
+        outputs = _outputs(seed, spec, parts, text)
+        steps = len(outputs) + 1 if spec.is_generator else 1
+        names = [f"{text}/{attempt}/{step}" for step in range(steps)]
+        fails_after = None
+        trouble = spec.trouble
+        if (
+            trouble is not None
+            and attempt <= trouble.attempts
+            and any(pick(seed, spec.number, "trouble", p, trouble.one_in) == 0 for p in parts)
+        ):
+            fails_after = pick(seed, spec.number, "after", text, steps)
+        return cls(
+            outputs=outputs,
+            naps=[nap_of(seed, spec.number, name, spec.naps) for name in names],
+            turns=[
+                spec.turns[pick(seed, spec.number, "turns", name, len(spec.turns))]
+                for name in names
+            ],
+            fails_after=fails_after,
+            error=trouble.error if trouble is not None else "",
+        )
+
+    def play(self, spec: StageSpec) -> Played:
+        """Say how it ends, without doing it."""
+        elapsed = 0
+        for step, nap in enumerate(self.naps):
+            elapsed += nap
+            if spec.timeout is not None and elapsed > spec.timeout:
+                return Played(self.outputs[:step], "timeout")
+            if self.fails_after == step:
+                return Played(self.outputs[:step], self.error)
+        return Played(self.outputs, None)
+
+
+def _outputs(seed: int, spec: StageSpec, parts: list[str], text: str) -> list[Any]:
+    if spec.kind == "batch":
+        children = [f"{p}~" for p in parts if pick(seed, spec.number, "keep", p, 6)]
+        value = f"({text})"
+    elif parts == [NO_ITEM]:
+        children = [f"a{number}" for number in range(spec.count)]
+        value = text
+    else:
+        children = [f"{text}.{n}" for n in range(pick(seed, spec.number, "children", text, 4))]
+        value = text
+    if spec.shape == "value":
+        return [value]
+    if spec.shape == "filter":
+        return [value] if pick(seed, spec.number, "filter", text, 3) else []
+    if spec.shape == "whole":
+        return [[value, *children]]
+    return children
+
+
+def is_retried(spec: StageSpec, attempt: int, played: Played) -> bool:
+    """Say whether another attempt follows one that has failed."""
+    if attempt >= spec.attempts or played.error is None or played.error in ("quit", ""):
+        return False
+    if played.outputs and not spec.isolates:
+        return False
+    return spec.retry_on == "all" or (spec.retry_on == "boom" and played.error == "boom")
+
+
+def breaks_predicate(spec: StageSpec, attempt: int, played: Played) -> bool:
+    """Say whether ``retry_on`` is asked and raises."""
+    return (
+        spec.retry_on == "broken"
+        and attempt < spec.attempts
+        and played.error not in (None, "quit")
+        and not (played.outputs and not spec.isolates)
+    )

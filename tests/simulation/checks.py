@@ -1,0 +1,165 @@
+"""
+After a run: is what came out what the model says, and is everything accounted for and at rest?
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from conveyor import RunStatistics
+
+from .failures import is_same
+from .model import Expected, Fatal, expect
+from .world import Journal
+
+__all__ = ["check"]
+
+
+def check(journal: Journal, stats: RunStatistics | None) -> list[str]:
+    """Return what is wrong with a run that has ended."""
+    return [*journal.problems, *_Check(journal, stats).problems()]
+
+
+class _Check:
+    def __init__(self, journal: Journal, stats: RunStatistics | None) -> None:
+        self.journal = journal
+        self.scenario = journal.scenario
+        self.stats = stats
+        self.how: str = journal.ending[0] if journal.ending else "nothing"
+        journal.observed.is_over = self.how == "end"
+        self.expected: Expected = expect(self.scenario, journal.prefix, journal.observed)
+        self.found: list[str] = []
+
+    def problems(self) -> list[str]:
+        self.found += self.expected.problems
+        if self.how == "nothing":
+            return [*self.found, "the consumer has come to no end"]
+        self.check_ending()
+        self.check_results()
+        self.check_calls()
+        self.check_starts()
+        if self.how == "error":
+            self.check_ready()
+        if self.is_complete and self.journal.run.window.held:
+            self.found.append(f"{self.journal.run.window.held} places were never given back")
+        if self.stats is not None:
+            self.check_statistics(self.stats)
+        return self.found
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run went to its end, and all that goes with it."""
+        return self.how == "end" and self.expected.early < 0
+
+    # How it ended
+
+    def check_ending(self) -> None:
+        if self.how == "end" and self.expected.sure:
+            self.found.append(f"no error, although there must be one of {self.expected.fatals}")
+        if self.how == "error":
+            self.check_error(self.journal.ending[1])
+
+    def check_error(self, error: BaseException) -> None:
+        raised = self.journal.failures
+        matching = [fatal for fatal, each in raised if _agree(error, fatal, each)]
+        if not matching:
+            self.found.append(f"{error!r} is not what was raised: {raised}")
+            return
+        if not self.expected.fatals.intersection(matching):
+            self.found.append(f"{error!r} from {matching}, where none was to be expected")
+        if raised[0][0] not in matching:
+            self.found.append(
+                f"{error!r} from {matching[0]}, but first of all failed {raised[0][0]}"
+            )
+        fatal = matching[0]
+        notes = getattr(error, "__notes__", [])
+        name = _name_of(self.scenario, fatal)
+        if not any(name in note for note in notes):
+            self.found.append(f"{error!r} has no note about {name}: {notes}")
+
+    # What came out
+
+    def check_results(self) -> None:
+        received, results = self.journal.received, self.expected.results
+        if self.scenario.ordered:
+            wanted = results if self.is_complete else results[: len(received)]
+            if self.how == "end":
+                wanted = results
+            if received != wanted:
+                self.found.append(f"received {received}, wanted {wanted} of {results}")
+            return
+        got, want = Counter(map(str, received)), Counter(map(str, results))
+        if extra := got - want:
+            self.found.append(f"received more than there is: {dict(extra)}")
+        if self.how == "end" and (missing := want - got):
+            self.found.append(f"lost: {dict(missing)}")
+
+    def check_calls(self) -> None:
+        made, wanted = self.journal.calls, self.expected.calls
+        if extra := made - wanted:
+            self.found.append(f"calls too many: {dict(extra)}")
+        if self.is_complete and (missing := wanted - made):
+            self.found.append(f"calls missing: {dict(missing)}")
+
+    def check_starts(self) -> None:
+        """Where calls start in input order, they did."""
+        for spec in self.scenario.stages:
+            begun = self.journal.begun[spec.number]
+            inputs = self.expected.inputs[spec.number]
+            if spec.kind != "single" or spec.is_generator or not self.scenario.ordered:
+                continue
+            if spec.starts_in_order and begun != inputs[: len(begun)]:
+                self.found.append(f"stage {spec.number} began {begun}, its input was {inputs}")
+
+    def check_ready(self) -> None:
+        """What was ready before the failure has been delivered before it."""
+        spec, stages = self.journal.consumer, self.scenario.stages
+        in_any_order = not self.scenario.ordered and stages and stages[-1].kind == "single"
+        if spec.style == "collect" or spec.leave_after is not None or not in_any_order:
+            return
+        last = stages[-1].number
+        if stages[-1].shape not in ("value", "whole"):
+            return
+        ready = 0
+        for _, what, *details in self.journal.trace:
+            if what == "fail":
+                break
+            ready += what == "exit" and details[0] == last and details[2] == ""
+        if len(self.journal.received) < ready:
+            self.found.append(f"{ready} were ready, received {len(self.journal.received)}")
+
+    # What was counted
+
+    def check_statistics(self, stats: RunStatistics) -> None:
+        journal, spec = self.journal, self.scenario.source
+        # A collection that fails has taken results that nobody gets to see.
+        is_seen = journal.consumer.style != "collect" or self.how == "end"
+        if is_seen and stats.items_out != len(journal.received):
+            self.found.append(f"items_out={stats.items_out}, received {len(journal.received)}")
+        if spec.kind not in ("none", "stream", "memory") and stats.items_in != journal.pulled:
+            self.found.append(f"items_in={stats.items_in}, pulled {journal.pulled}")
+        if self.how != "end":
+            return
+        for number, (stage, tally) in enumerate(
+            zip(stats.stages, self.expected.tallies, strict=True)
+        ):
+            if number < self.expected.early:
+                continue  # what it does for a stage that wants no more is a matter of time
+            counted = {name: getattr(stage, name) for name in vars(tally)}
+            if counted != vars(tally):
+                self.found.append(f"stage {number} counted {counted}, not {vars(tally)}")
+
+
+def _agree(received: BaseException, fatal: Fatal, raised: BaseException) -> bool:
+    if fatal.kind == "timeout":
+        return type(received) is TimeoutError
+    if fatal.kind == "predicate":
+        return type(received).__name__ == "BrokenPredicate"
+    return is_same(received, raised)
+
+
+def _name_of(scenario: Any, fatal: Fatal) -> str:
+    if fatal.number < 0:
+        return "the source"
+    return f"{scenario.stages[fatal.number].shape}{fatal.number}"

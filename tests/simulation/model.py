@@ -1,0 +1,284 @@
+"""
+What must come out of a run, in plain Python: a list in, a list out, stage by stage.
+
+A failure that ends the run is an entry of the list too (:class:`Fatal`). In order nothing gets
+past it at an order point; what is before it may be delivered, and any that is not behind another
+one at an order point may be the first in time. Which items are together in a batch depends on the
+times where there is a timer, and on the schedule where there is no order; the model then takes the
+batches that the run made, and checks that they are ones it may make.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, pick
+from .scenario import Scenario, StageSpec
+
+__all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
+
+#: Values in a side stream; afterwards there is None.
+SIDE_COUNT = 6
+
+
+class Fatal(NamedTuple):
+    """A failure that ends the run: of a stage, or of the source (-1), and of what kind."""
+
+    number: int
+    text: str
+    kind: str
+
+
+class Tally:
+    """The statistics that a stage must show."""
+
+    def __init__(self) -> None:
+        self.items_in = 0
+        self.calls = 0
+        self.filtered = 0
+        self.skipped = 0
+        self.dropped = 0
+        self.retried = 0
+
+
+class Observed:
+    """What the model cannot foresee: who was together, and who got which side value."""
+
+    def __init__(self) -> None:
+        self.batches: dict[int, list[list[str]]] = {}
+        self.sides: dict[tuple[int, str], str] = {}
+        self.is_over = False
+
+
+class Expected:
+    """
+    The model's answer.
+
+    ``sure`` says that the run cannot end but by a failure, ``early`` is the number of the last
+    stage that may end before its input does, ``problems`` are batches that must not be.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []
+        self.fatals: set[Fatal] = set()
+        self.sure = False
+        self.early = -1
+        self.calls: Counter[tuple[int, str]] = Counter()
+        self.tallies: list[Tally] = []
+        self.inputs: list[list[str]] = []
+        self.problems: list[str] = []
+
+
+def expect(scenario: Scenario, prefix: str, observed: Observed) -> Expected:
+    """Compute what one run gives whose items begin with *prefix*."""
+    return _Model(scenario, observed).expect(prefix)
+
+
+def source_items(scenario: Scenario, prefix: str) -> list[Any]:
+    """Return the items of a source, a failure in its place."""
+    source = scenario.source
+    if source.kind == "none":
+        return [NO_ITEM]
+    items: list[Any] = [f"{prefix}{number}" for number in range(source.count)]
+    if source.fails_at is not None:
+        items[source.fails_at :] = [Fatal(-1, "source", source.error)]
+    if source.cleanup_fails:
+        items.append(Fatal(-1, "cleanup", "boom"))
+    return items
+
+
+class _Model:
+    def __init__(self, scenario: Scenario, observed: Observed) -> None:
+        self.scenario = scenario
+        self.observed = observed
+        self.expected = Expected()
+
+    def expect(self, prefix: str) -> Expected:
+        expected = self.expected
+        stream = source_items(self.scenario, prefix)
+        expected.fatals.update(each for each in stream if isinstance(each, Fatal))
+        for spec in self.scenario.stages:
+            expected.tallies.append(tally := Tally())
+            if self.scenario.ordered and spec.starts_in_order:
+                stream = _until_failure(stream)
+            expected.inputs.append([str(each) for each in stream if not isinstance(each, Fatal)])
+            if spec.kind == "single":
+                stream = self.single(spec, stream, tally)
+            elif spec.kind == "batch":
+                stream = self.batch(spec, stream, tally)
+            else:
+                stream = self.process(spec, stream, tally)
+            expected.fatals.update(each for each in stream if isinstance(each, Fatal))
+        expected.sure = any(isinstance(each, Fatal) for each in stream)
+        if self.scenario.ordered:
+            stream = _until_failure(stream)
+        expected.results = [each for each in stream if not isinstance(each, Fatal)]
+        return expected
+
+    # Stages
+
+    def single(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
+        out: list[Any] = []
+        position = 0
+        for item in stream:
+            if isinstance(item, Fatal):
+                out.append(item)
+                continue
+            tally.items_in += 1
+            tally.calls += 1
+            if spec.side is None:
+                out += self.call(spec, [str(item)], tally)
+            else:
+                out += self.with_side(spec, str(item), position)
+            position += 1
+        return out
+
+    def with_side(self, spec: StageSpec, text: str, position: int) -> list[Any]:
+        if spec.side == "coroutine":
+            if spec.side_fails_at is not None:
+                return [Fatal(spec.number, "side", "boom")]
+            value: str | None = "c"
+        elif self.scenario.ordered:
+            value = side_value(spec, position)
+        else:
+            value = self.observed.sides.get((spec.number, text))
+        self.expected.calls[spec.number, text] += 1
+        if value is None:
+            return []  # it had none yet when the run ended
+        return [Fatal(spec.number, text, "boom")] if value == "fatal" else [f"{text}+{value}"]
+
+    def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
+        values = [str(item) for item in stream if not isinstance(item, Fatal)]
+        fatals = [item for item in stream if isinstance(item, Fatal)]
+        if self.scenario.ordered and spec.max_wait is None:
+            batches = _chunks(spec, values, is_over=not fatals)
+        else:
+            batches = self.observed.batches.get(spec.number, [])
+            self.check_batches(spec, values, batches)
+        taken = sum(map(len, batches))
+        is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
+        is_over = self.observed.is_over and not fatals and not is_cut
+        tally.dropped = len(values) - taken
+        if is_over and tally.dropped >= spec.min_size:
+            self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
+        tally.items_in = len(values)
+        tally.calls = len(batches)
+        return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
+
+    def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
+        taken = [text for parts in batches for text in parts]
+        if self.scenario.ordered:
+            # Generators begin when there is room, which may be in another order.
+            batches.sort(key=lambda parts: values.index(parts[0]) if parts[0] in values else -1)
+            taken = [text for parts in batches for text in parts]
+            if taken != values[: len(taken)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {values}")
+        elif extra := Counter(taken) - Counter(values):
+            self.problem(spec, f"{extra} in batches, but not in the input")
+        for parts in batches:
+            if not spec.min_size <= len(parts) <= spec.max_size:
+                self.problem(spec, f"a batch of {len(parts)}: {parts}")
+        short = sum(len(parts) < spec.max_size for parts in batches)
+        if spec.max_wait is None and short > 1:
+            self.problem(spec, f"{short} batches that are not full, without a timer")
+
+    def process(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
+        out: list[Any] = []
+        pair: list[str] = []
+        for item in stream:
+            if isinstance(item, Fatal):
+                out.append(item)
+                continue
+            if spec.shape == "few" and tally.items_in == spec.count:
+                break
+            text = str(item)
+            tally.items_in += 1
+            tally.calls += 1
+            self.expected.calls[spec.number, text] += 1
+            if is_poison(self.scenario.seed, spec, text):
+                out.append(Fatal(spec.number, text, "boom"))
+            elif spec.shape != "pairs":
+                out.append(text)
+            else:
+                pair.append(text)
+                if len(pair) == 2:
+                    out.append(f"<{' '.join(pair)}>")
+                    pair = []
+        # The last one comes alone, unless a failure keeps it from being the last one.
+        if pair and not any(isinstance(item, Fatal) for item in stream):
+            out.append(f"<{' '.join(pair)}>")
+        if spec.shape == "few" and tally.items_in == spec.count:
+            out = out[: spec.count]  # without the failures behind what it takes
+            self.expected.early = spec.number
+        return _until_failure(out) if self.scenario.ordered else out
+
+    # Calls
+
+    def call(self, spec: StageSpec, parts: list[str], tally: Tally) -> list[Any]:
+        """Return what one item, or batch, becomes."""
+        text = " ".join(parts)
+        attempt = 0
+        while True:
+            attempt += 1
+            self.expected.calls[spec.number, text] += 1
+            played = Attempt.of(self.scenario.seed, spec, parts, attempt).play(spec)
+            if not is_retried(spec, attempt, played):
+                break
+            tally.retried += 1
+        if played.error is None:
+            tally.filtered += spec.shape == "filter" and not played.outputs
+            return played.outputs
+        # What a generator has given before it failed nothing takes back.
+        kept = played.outputs if spec.is_generator and not spec.isolates else []
+        if breaks_predicate(spec, attempt, played):
+            return [*kept, Fatal(spec.number, text, "predicate")]
+        handler = None if played.error == "quit" else spec.handler
+        if handler == "replace":
+            return [*kept, f"{text}^"]
+        if handler == "raise":
+            return [*kept, Fatal(spec.number, text, "handler")]
+        if handler == "reraise" or played.error == "quit":
+            return [*kept, Fatal(spec.number, text, played.error)]
+        if handler is None and spec.on_error == "fail":
+            return [*kept, Fatal(spec.number, text, played.error)]
+        if spec.isolates and len(parts) > 1:
+            half = len(parts) // 2
+            first, second = parts[:half], parts[half:]
+            return self.call(spec, first, tally) + self.call(spec, second, tally)
+        tally.skipped += len(parts)
+        return kept
+
+    def problem(self, spec: StageSpec, text: str) -> None:
+        self.expected.problems.append(f"stage {spec.number}: {text}")
+
+
+def _until_failure(stream: list[Any]) -> list[Any]:
+    """Cut *stream* after its first failure."""
+    for position, item in enumerate(stream):
+        if isinstance(item, Fatal):
+            return stream[: position + 1]
+    return stream
+
+
+def _chunks(spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
+    size = spec.max_size
+    chunks = [values[begin : begin + size] for begin in range(0, len(values), size)]
+    if chunks and len(chunks[-1]) < (spec.min_size if is_over else size):
+        del chunks[-1]
+    return chunks
+
+
+def side_value(spec: StageSpec, position: int) -> str:
+    """Return what the side stream gives to the call that asks as number *position*."""
+    fails_at = spec.side_fails_at
+    if position == fails_at and fails_at < SIDE_COUNT:
+        return "fatal"
+    is_over = position >= SIDE_COUNT or (fails_at is not None and position > fails_at)
+    return str(None if is_over else position)
+
+
+def is_poison(seed: int, spec: StageSpec, text: str) -> bool:
+    """Say whether a process fails with this item."""
+    trouble = spec.trouble
+    return trouble is not None and pick(seed, spec.number, "trouble", text, trouble.one_in) == 0

@@ -1,0 +1,335 @@
+"""
+From a seed to the description of a run: pure data, the same in every process.
+
+All times are in ticks of the virtual clock, in whole numbers, so that many things happen at the
+same instant and the schedule decides their order. Timeouts of calls are the exception: they lie
+half a tick off, so that the model can tell which call is too late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+__all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
+
+#: More attempts than any task makes.
+ALWAYS = 99
+
+#: What calls fail with; see ``failures.py``.
+ERRORS = ["boom", "boom", "boom", "other", "group", "stop", "exit", "leak", "quit"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """
+    Which items make a call fail (one in so many), with what, and in how many attempts.
+    """
+
+    one_in: int
+    error: str = "boom"
+    attempts: int = ALWAYS
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """
+    One stage.
+
+    ``shape`` is what its function is and returns: a ``value``, a value or None (``filter``), a
+    ``list`` to spread or one to keep ``whole``, a ``generator``, an ``async_generator``. For a
+    process it is ``same``, ``pairs``, ``few`` or ``nested``.
+    """
+
+    number: int
+    kind: str = "single"
+    shape: str = "value"
+    is_async: bool = True
+    limit: int | None = None
+    in_order: bool = False
+    naps: tuple[int, ...] = (0,)
+    turns: tuple[int, ...] = (0,)
+    cleanup: int = 0
+    trouble: Trouble | None = None
+    attempts: int = 1
+    retry_delay: int = 0
+    retry_on: str = "all"
+    on_error: str = "fail"
+    handler: str | None = None
+    timeout: float | None = None
+    side: str | None = None
+    side_fails_at: int | None = None
+    min_size: int = 1
+    max_size: int = 1
+    max_wait: int | None = None
+    count: int = 0  # children of a stage that is the source, items that ``few`` takes
+
+    @property
+    def is_generator(self) -> bool:
+        return self.kind != "process" and self.shape in ("generator", "async_generator")
+
+    @property
+    def expands(self) -> bool:
+        return self.is_generator or self.shape == "list"
+
+    @property
+    def isolates(self) -> bool:
+        """Whether a failing batch is split until only single items fail."""
+        return self.kind == "batch" and self.on_error == "skip_item" and self.handler is None
+
+    @property
+    def starts_in_order(self) -> bool:
+        return self.kind != "single" or self.in_order or self.side == "stream"
+
+    @property
+    def effective_limit(self) -> int:
+        return self.limit or (100 if self.kind == "single" else 1)
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Where the items come from; ``none`` makes the first task the source."""
+
+    kind: str = "list"
+    count: int = 0
+    naps: tuple[int, ...] = (0,)
+    fails_at: int | None = None
+    error: str = "boom"
+    cleanup: int = 0
+    cleanup_fails: bool = False
+
+
+@dataclass(frozen=True)
+class ConsumerSpec:
+    """
+    Who reads the results, how slowly, and what becomes of it.
+
+    ``leave_after`` results it leaves, in the way ``leave_by`` says; at ``cancel_at`` it is
+    cancelled, by a scope or natively; ``patience`` bounds each wait for a result.
+    """
+
+    style: str = "collect"
+    naps: tuple[int, ...] = (0,)
+    leave_after: int | None = None
+    leave_by: str = "break"
+    turns: int = 0
+    patience: float | None = None
+    cancel_at: int | None = None
+    cancel_by: str = "scope"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All there is to know about the runs of one seed; several consumers run it at once."""
+
+    seed: int
+    ordered: bool = True
+    window: int | None = None
+    parallelism: int | None = None
+    source: SourceSpec = field(default_factory=SourceSpec)
+    stages: tuple[StageSpec, ...] = ()
+    consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Scenario:
+        """Make the scenario of *seed*."""
+        return _Maker(seed).scenario()
+
+
+#: One in so many calls fails; a run has many calls.
+RATES = [3, 6, 15, 30]
+NAPS = [(0,), (0,), (1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]
+TURNS = [(0,), (0, 1), (0, 1, 3)]
+
+
+class _Maker:
+    """Draws everything from one random number generator, in one order."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = random = Random(seed)
+        self.pick = random.choice
+        self.ordered = random.random() < 0.6
+        # Half of the runs go to their end, which is where results are compared exactly.
+        self.calm = random.random() < 0.5
+        self.twice = random.random() < 0.08
+
+    def one_in(self, sides: int) -> bool:
+        return self.random.randrange(sides) == 0
+
+    def scenario(self) -> Scenario:
+        source = self.source()
+        count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
+        if source.kind == "none":
+            count = max(1, count)
+        stages = tuple(self.stage(number, source) for number in range(count))
+        return Scenario(
+            seed=self.seed,
+            ordered=self.ordered,
+            window=self.window(stages),
+            parallelism=self.pick([None, None, None, 1, 2, 3]),
+            source=source,
+            stages=stages,
+            consumers=tuple(self.consumer() for _ in range(2 if self.twice else 1)),
+        )
+
+    def source(self) -> SourceSpec:
+        kinds = ["list", "generator", "async_generator", "async_generator", "iterator"]
+        kinds += ["scope", "group", "stream", "memory"]
+        if not self.twice:
+            kinds.append("none")
+        kind = self.pick(kinds)
+        count = self.pick([0, 1, 2, 3, 5, 8, 13, 20, 30])
+        spec = SourceSpec(kind=kind, count=count)
+        if kind == "none":
+            return spec
+        fails = not self.calm and self.one_in(4) and kind not in ("list", "memory")
+        closes = kind in ("generator", "async_generator", "scope", "group")
+        slow = kind not in ("list", "generator")
+        return SourceSpec(
+            kind=kind,
+            count=count,
+            naps=self.pick(NAPS) if slow else (0,),
+            fails_at=self.random.randint(0, count) if fails else None,
+            # Python turns a GeneratorExit or a StopIteration that leaves a task group into others.
+            error="boom" if kind in ("group", "scope", "stream") else self.pick(ERRORS),
+            cleanup=self.pick([0, 0, 1, 3]) if closes and slow else 0,
+            cleanup_fails=not (self.calm or fails) and closes and self.one_in(6),
+        )
+
+    def stage(self, number: int, source: SourceSpec) -> StageSpec:
+        if number == 0 and source.kind == "none":
+            return self.first_stage(source)
+        kind = self.pick(["single"] * 6 + ["batch"] * 4 + ["process"])
+        if kind == "process":
+            return self.process(number)
+        shapes = ["value", "value", "filter", "list", "whole", "generator", "async_generator"]
+        spec = self.call(number, kind, self.pick(shapes))
+        if kind == "batch":
+            return self.batch(spec)
+        side = None
+        if spec.shape == "value" and spec.is_async and not spec.trouble and self.one_in(5):
+            side = self.pick(["coroutine"] if self.twice else ["stream", "stream", "coroutine"])
+        fails = side and not self.calm and self.one_in(3)
+        spec = replace(
+            spec,
+            in_order=self.one_in(6),
+            side=side,
+            side_fails_at=self.random.randint(0, 8) if fails else None,
+        )
+        return replace(spec, timeout=None, attempts=1) if side else spec
+
+    def first_stage(self, source: SourceSpec) -> StageSpec:
+        shape = self.pick(["list", "generator", "async_generator", "async_generator", "value"])
+        return StageSpec(
+            number=0,
+            shape=shape,
+            naps=self.pick(NAPS) if shape != "generator" else (0,),
+            turns=self.pick(TURNS),
+            is_async=shape != "generator",
+            trouble=None if self.calm else self.trouble(sure=True),
+            count=source.count,
+        )
+
+    def call(self, number: int, kind: str, shape: str) -> StageSpec:
+        is_async = shape == "async_generator" or (shape != "generator" and not self.one_in(4))
+        trouble = self.trouble(sure=False)
+        careful = trouble is not None and (self.calm or not self.one_in(3))
+        handler = self.pick(["skip", "replace", "reraise", "raise"])
+        if self.calm:
+            handler = self.pick(["skip", "replace"])
+        on_errors = ["skip_item"] if kind == "single" else ["skip_item", "skip_item", "skip_batch"]
+        handled = self.one_in(4)
+        timeout = None
+        if is_async and self.one_in(5) and (careful or not self.calm):
+            timeout = self.pick([1.5, 2.5, 4.5])
+        return StageSpec(
+            number=number,
+            kind=kind,
+            shape=shape,
+            is_async=is_async,
+            limit=self.pick([None, 1, 2, 3, 5] if kind == "single" else [None, 1, 2, 3]),
+            naps=self.pick(NAPS) if is_async else (0,),
+            turns=self.pick(TURNS),
+            cleanup=self.pick([0, 0, 0, 1, 2]) if is_async and timeout is None else 0,
+            trouble=trouble,
+            attempts=self.pick([1, 2, 3]) if trouble or timeout else 1,
+            retry_delay=self.pick([0, 1, 2]),
+            retry_on=self.pick(["all", "all", "boom"] if self.calm else ["all", "boom", "broken"]),
+            on_error=self.pick(on_errors) if careful and not handled else "fail",
+            handler=handler if careful and handled else None,
+            timeout=timeout,
+        )
+
+    def trouble(self, sure: bool) -> Trouble | None:
+        if not sure and not self.one_in(3):
+            return None
+        # What ends a program is no error of a call, so no care helps against it.
+        errors = ERRORS[:-1] if self.calm else ERRORS
+        return Trouble(
+            one_in=self.pick(RATES),
+            error=self.pick(errors),
+            attempts=self.pick([1, 2, ALWAYS, ALWAYS]),
+        )
+
+    def batch(self, spec: StageSpec) -> StageSpec:
+        max_size = self.random.randint(1, 6)
+        return replace(
+            spec,
+            max_size=max_size,
+            min_size=self.random.randint(1, max_size),
+            max_wait=self.pick([None, None, 0, 1, 2, 4]),
+        )
+
+    def process(self, number: int) -> StageSpec:
+        # What depends on the order of the items has no model where there is none.
+        shapes = ["same", "pairs", "few", "nested"] if self.ordered else ["same", "nested"]
+        shape = self.pick(shapes)
+        return StageSpec(
+            number=number,
+            kind="process",
+            shape=shape,
+            naps=self.pick(NAPS),
+            trouble=None if self.calm or self.one_in(2) else Trouble(self.pick(RATES)),
+            limit=self.pick([None, 1, 3]) if shape == "nested" else None,
+            count=self.random.randint(0, 6),
+        )
+
+    def window(self, stages: tuple[StageSpec, ...]) -> int | None:
+        needs = [1]
+        resting = 0
+        for each in stages:
+            size = each.max_size if each.kind == "batch" else 1
+            limit = each.limit if each.kind != "process" else None
+            needs.append((limit or 1) * size)
+            resting += 2 if each.kind == "process" else size - 1
+        smallest = max(*needs, resting + 1)
+        spare = self.pick([None, 0, 0, 1, 2, 5, 16])
+        return None if spare is None else smallest + spare
+
+    def consumer(self) -> ConsumerSpec:
+        style = self.pick(["collect", "plain", "plain", "block", "block"])
+        spec = ConsumerSpec(
+            style=style,
+            naps=(0,) if style == "collect" else self.pick(NAPS),
+            patience=self.pick([0, 0.5, 1, 2]) if style == "block" and self.one_in(3) else None,
+        )
+        if self.calm or self.one_in(4):
+            return spec
+        ways = ["cancel"] if style == "collect" else ["cancel", "leave", "leave"]
+        cancels = self.pick(ways) == "cancel"
+        if cancels or (style != "collect" and self.one_in(4)):
+            spec = replace(
+                spec,
+                cancel_at=self.pick([0, 0, 1, 2, 3, 5, 8, 13]),
+                cancel_by=self.pick(["scope", "native"]),
+            )
+        if cancels:
+            return spec
+        leave_by = ["break", "aclose", "raise"] + (["drop", "wait"] if style == "plain" else [])
+        return replace(
+            spec,
+            leave_after=self.pick([0, 0, 1, 1, 2, 3, 5, 8]),
+            leave_by=self.pick(leave_by),
+            turns=self.pick([0, 1, 1, 2, 3]),
+        )

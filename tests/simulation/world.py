@@ -1,0 +1,350 @@
+"""
+What the functions, sources and consumers of a scenario tell while a run goes on, and what must hold
+at every moment of it.
+
+A :class:`Journal` is one run's: the trace of all that happened, who is at work, how many items the
+run holds, and the list of what should not have been.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from anyio import current_time, get_cancelled_exc_class
+
+from .behaviour import Attempt, breaks_predicate, is_retried, parts_of
+from .idleness import Idleness, sees_arrivals
+from .model import Fatal, Observed
+from .scenario import Scenario, StageSpec
+
+__all__ = ["Journal", "World"]
+
+
+class World:
+    """Both runs of a scenario, if there are two; the items' first letter tells whose they are."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.journals = [Journal(scenario, prefix) for prefix in "ab"[: len(scenario.consumers)]]
+
+    def of(self, text: str) -> Journal:
+        """Return the journal of the run that an item belongs to."""
+        if len(self.journals) == 1:
+            return self.journals[0]
+        return self.journals[text.lstrip("(<['\"")[0] == "b"]
+
+
+class Journal:
+    """
+    One run's events, and its state as far as it can be seen from outside.
+
+    ``held`` is a lower bound of the places that are taken in the window: what has no place for
+    certain is not counted. ``failures`` are errors that end the run, in the order in which they
+    were raised; ``is_ending`` is set by the first of them, and when the consumer goes.
+    """
+
+    def __init__(self, scenario: Scenario, prefix: str) -> None:
+        self.scenario = scenario
+        self.prefix = prefix
+        self.trace: list[tuple[Any, ...]] = []
+        self.problems: list[str] = []
+        self.observed = Observed()
+        self.calls: Counter[tuple[int, str]] = Counter()
+        self.attempts: dict[tuple[int, str], Call] = {}
+        self.failures: list[tuple[Fatal, BaseException]] = []
+        self.pulled = 0
+        self.is_all_pulled = False
+        self.received: list[Any] = []
+        self.is_ending = False
+        self.is_gone = False
+        self.stream: Any = None
+        self.held = 0
+        self.open: Counter[str] = Counter()
+        stages = len(scenario.stages)
+        self.busy = [0] * stages
+        self.running = [0] * stages
+        self.arrivals: list[list[float]] = [[] for _ in range(stages)]
+        self.begun: list[list[str]] = [[] for _ in range(stages)]
+        self.started = [0] * stages
+        self.is_strict = False
+        self._unseen: set[str] = set()
+        self._now = 0.0
+        self.ending: tuple[Any, ...] = ()
+        self.consumer = scenario.consumers["ab".index(prefix)]
+        cancel_at = self.consumer.cancel_at
+        self._cancelled_at = math.inf if cancel_at is None else cancel_at
+        self._slack = _slack_of(scenario)
+        self._idleness = Idleness(self)
+
+    def note(self, what: str, *details: Any) -> None:
+        """Write an event down."""
+        self.look()
+        self.trace.append((self._now, what, *details))
+
+    def look(self) -> None:
+        """When the clock has moved, look at what it left behind."""
+        now = current_time()
+        if now != self._now:
+            if not self.is_ending and self._now < self._cancelled_at:
+                self._idleness.check(self._now)
+            self._now = now
+
+    def problem(self, text: str) -> None:
+        """Write down what should not have been."""
+        self.problems.append(f"at {self._now:g}: {text}")
+
+    # Source and consumer
+
+    def pull(self, item: Any) -> None:
+        """The source gives an item."""
+        self.note("pull", str(item))
+        self.pulled += 1
+        self.held += 1
+        window = self.scenario.window
+        # Of a list that is collected nobody sees when its elements leave the run.
+        blind = self.consumer.style == "collect"
+        if window is not None and self.held > window + self._slack and not blind:
+            self.problem(f"{self.held} items held, max_in_flight={window}")
+        self.arrive(0)
+        if self.pulled == self.scenario.source.count:
+            self.is_all_pulled = True
+
+    @property
+    def run(self) -> Any:
+        """The run itself, for what cannot be seen from outside."""
+        return getattr(self.stream, "_run", None)
+
+    def receive(self, result: Any) -> None:
+        """The consumer gets a result."""
+        self.note("receive", str(result))
+        self.received.append(result)
+        self.leave(str(result))
+
+    def end(self, *ending: Any) -> None:
+        """The consumer has the outcome: whatever runs now, runs on behind its back."""
+        self.note("end", ending[0])
+        self.is_ending = True
+        self.ending = ending
+        if self.is_strict:
+            self.check_rest(ending[0])
+
+    def check_rest(self, when: str) -> None:
+        """Nothing may be alive any more."""
+        for name, count in (+self.open).items():
+            self.problem(f"{name} × {count} alive at the {when}")
+
+    def fail(self, fatal: Fatal, error: BaseException) -> None:
+        """Something fails that ends the run."""
+        self.note("fail", fatal.number, fatal.text, fatal.kind)
+        self.failures.append((fatal, error))
+        self.is_ending = True
+
+    # Items
+
+    def arrive(self, number: int) -> None:
+        """An item is on its way to a stage."""
+        if number < len(self.arrivals):
+            self.arrivals[number].append(self._now)
+
+    def see(self, parts: list[str]) -> None:
+        """Items of a list that had no place for certain turn up."""
+        seen = self._unseen.intersection(parts)
+        self._unseen -= seen
+        self.held += len(seen)
+
+    def leave(self, text: str) -> None:
+        """An item leaves the run."""
+        if text in self._unseen:
+            self._unseen.discard(text)
+        else:
+            self.held -= 1
+
+    def promise(self, texts: list[str]) -> None:
+        """Items will turn up, nobody knows when."""
+        self._unseen.update(texts)
+
+    def attempt(self, spec: StageSpec, item: Any) -> Call:
+        """Begin an attempt of a call."""
+        return Call(self, spec, parts_of(spec, item))
+
+
+class Call:
+    """
+    One attempt of a call, from its begin to its end, whatever ends it; used in a ``with`` block.
+    """
+
+    def __init__(self, journal: Journal, spec: StageSpec, parts: list[str]) -> None:
+        self.journal = journal
+        self.spec = spec
+        self.parts = parts
+        self.text = " ".join(parts)
+        journal.calls[spec.number, self.text] += 1
+        self.number = journal.calls[spec.number, self.text]
+        journal.attempts[spec.number, self.text] = self
+        self.plan = Attempt.of(journal.scenario.seed, spec, parts, self.number)
+        self.given = 0
+        self.closing = False
+        self.spent = 0.0
+        self.napping_since: float | None = None
+
+    def __enter__(self) -> Call:
+        journal, spec = self.journal, self.spec
+        journal.note("call", spec.number, self.text, self.number)
+        if journal.ending and journal.is_strict:
+            journal.problem(f"stage {spec.number} called with {self.text} after the end")
+        self.is_part = self.is_part_of_a_batch()
+        if self.number == 1 and not self.is_part:
+            self.begin()
+        journal.open[f"a call of stage {spec.number}"] += 1
+        self.run()
+        return self
+
+    def is_part_of_a_batch(self) -> bool:
+        """Whether this is a part of a batch that failed."""
+        batches = self.journal.observed.batches.get(self.spec.number, [])
+        return self.spec.isolates and any(
+            self.parts[0] in batch and self.parts != batch for batch in batches
+        )
+
+    def begin(self) -> None:
+        """The call takes its items; its worker is busy until it settles."""
+        journal, spec = self.journal, self.spec
+        self.check_age()
+        journal.see(self.parts)
+        journal.begun[spec.number].append(self.text)
+        journal.started[spec.number] += len(self.parts)
+        journal.busy[spec.number] += 1
+        if spec.kind == "batch":
+            journal.observed.batches.setdefault(spec.number, []).append(self.parts)
+        if spec.isolates:
+            journal.held -= len(self.parts)
+        # A stage whose generators wait for room may serve the head of the line with one more.
+        limit = spec.effective_limit + spec.expands
+        if journal.busy[spec.number] > limit:
+            journal.problem(f"{journal.busy[spec.number]} calls in stage {spec.number}, {limit=}")
+
+    def check_age(self) -> None:
+        """A batch that is not full leaves at the end of the input, or by its age."""
+        journal, spec = self.journal, self.spec
+        if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
+            return
+        if journal.scenario.source.kind not in ("none", "memory", "stream") and sees_arrivals(
+            journal.scenario, spec
+        ):
+            first = journal.arrivals[spec.number][journal.started[spec.number]]
+            if journal._now < first + spec.max_wait:
+                journal.problem(
+                    f"stage {spec.number}: {self.parts} sent before max_wait has passed"
+                )
+
+    def run(self) -> None:
+        """User code runs from here on."""
+        journal, spec = self.journal, self.spec
+        journal.running[spec.number] += 1
+        if journal.running[spec.number] > spec.effective_limit:
+            journal.problem(
+                f"{journal.running[spec.number]} calls run in stage {spec.number}, "
+                f"concurrency_limit={spec.limit}"
+            )
+        parallelism = journal.scenario.parallelism
+        total = sum(journal.running)
+        if parallelism is not None and total > parallelism:
+            journal.problem(f"{total} calls run, max_parallelism={parallelism}")
+
+    def give(self, output: Any) -> None:
+        """A generator gives a value; until it is resumed it does not run."""
+        journal, spec = self.journal, self.spec
+        journal.note("give", spec.number, str(output))
+        journal.running[spec.number] -= 1
+        self.given += 1
+        if not spec.isolates:
+            journal.held += 1
+            journal.arrive(spec.number + 1)
+
+    def resume(self, closing: bool = False) -> None:
+        """The generator is asked for more, or closed."""
+        self.closing = closing
+        if closing:
+            self.journal.running[self.spec.number] += 1
+        else:
+            self.run()
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        journal, spec = self.journal, self.spec
+        number = spec.number
+        journal.note("exit", number, self.text, kind.__name__ if kind else "")
+        journal.running[number] -= 1
+        journal.open[f"a call of stage {number}"] -= 1
+        if self.closing:
+            return
+        if error is None:
+            self.pass_on()
+            return
+        self.fall(error)
+
+    def fall(self, error: BaseException) -> None:
+        """The attempt has failed, or been cancelled."""
+        journal, spec = self.journal, self.spec
+        played = self.plan.play(spec)
+        is_cancelled = isinstance(error, get_cancelled_exc_class()) and played.error != "leak"
+        if is_cancelled and not self.is_late():
+            return  # the run ends
+        if breaks_predicate(spec, self.number, played):
+            journal.fail(Fatal(spec.number, self.text, "predicate"), error)
+        elif is_retried(spec, self.number, played):
+            pass  # the worker waits for the next attempt
+        elif spec.handler is not None and played.error != "quit":
+            pass  # the handler settles it
+        elif self.is_fatal():
+            journal.fail(Fatal(spec.number, self.text, str(played.error or "boom")), error)
+        elif not self.is_part:
+            self.settle(-len(self.parts))
+
+    def is_late(self) -> bool:
+        """Whether the time of this attempt is up."""
+        spent = self.spent
+        if self.napping_since is not None:
+            spent += current_time() - self.napping_since
+        return self.spec.timeout is not None and spent >= self.spec.timeout
+
+    def is_fatal(self) -> bool:
+        """Whether this failure ends the run."""
+        played = self.plan.play(self.spec)
+        return played.error in (None, "quit") or self.spec.on_error == "fail"
+
+    def pass_on(self) -> None:
+        """The call has returned."""
+        if self.is_part:
+            return
+        spec, size = self.spec, len(self.parts)
+        outputs = [str(each) for each in self.plan.outputs]
+        if spec.isolates:
+            self.journal.promise(outputs)
+            self.settle(0)
+        elif spec.shape == "list":
+            self.journal.promise(outputs)
+            self.settle(-size)
+        elif spec.is_generator:
+            self.settle(-size)
+        else:
+            if outputs:
+                self.journal.arrive(spec.number + 1)
+            self.settle(len(outputs) - size)
+
+    def settle(self, places: int) -> None:
+        """The call's worker is free, and so many places are taken or given back."""
+        self.journal.busy[self.spec.number] -= 1
+        if not self.spec.isolates:
+            self.journal.held += places
+
+
+def _slack_of(scenario: Scenario) -> int:
+    """Return how far a run may go beyond its window: a head of the line in each chain."""
+    slack = 0
+    for spec in scenario.stages:
+        slack += spec.expands or spec.kind == "process"
+        slack += spec.effective_limit * spec.max_size if spec.isolates else 0
+    # A source that waits for its next item has made sure of a place before; a list may take it.
+    return slack + (1 if slack else 0)
