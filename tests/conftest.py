@@ -21,7 +21,7 @@ import trio
 from trio.testing import MockClock
 
 from helpers import ticks
-from virtual_time import DeadlockWatch, VirtualTimeLoop, describe, holding, trio_tasks
+from virtual_time import DeadlockWatch, EagerLoop, VirtualTimeLoop, describe, holding, trio_tasks
 
 Backend: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -35,13 +35,21 @@ hypothesis.settings.load_profile("conveyor")
 _test_failed = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``--eager`` choose how asyncio begins a task."""
+    parser.addoption(
+        "--eager", action="store_true", help="run asyncio tests with asyncio.eager_task_factory"
+    )
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """The backend and its options: a fresh virtual clock for every test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio.to_thread, "run_sync", holding(anyio.to_thread.run_sync))
         if request.param == "asyncio":
-            yield "asyncio", {"loop_factory": VirtualTimeLoop}
+            eager = request.config.getoption("--eager")
+            yield "asyncio", {"loop_factory": EagerLoop if eager else VirtualTimeLoop}
         else:
             clock = MockClock(autojump_threshold=0)
             yield "trio", {"clock": clock, "instruments": [DeadlockWatch()]}
