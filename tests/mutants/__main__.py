@@ -1,5 +1,5 @@
 """
-Prove that the tests find every fault of the list: ``python -m mutants``, run in ``tests``.
+Prove that the tests find every fault of the list; ``nox -s mutants`` calls it.
 
 Each fault is put into a copy of the package, and the tests that it names are run against the copy.
 They must fail. Before that they are run against a copy without any fault, where they must pass, or
