@@ -24,6 +24,13 @@ def dependencies(group: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, group))
 
 
+def oldest_versions() -> list[str]:
+    """Pin what the package requires, its extras included, to the lower bounds."""
+    project = PYPROJECT["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [requirement.replace(">=", "==", 1) for each in lists for requirement in each]
+
+
 def find_python(version: str) -> Path | None:
     """Find an interpreter that really is *version*: on PATH, or one of pyenv's that is not."""
     name = f"python{version}"
@@ -73,11 +80,51 @@ def demo(session: nox.Session) -> None:
     session.run(*example, "--backend", "trio", "--path", package, "--database", database)
 
 
-@nox.session(python=offered_pythons())
+PYTHONS = offered_pythons()
+EAGER_PYTHONS = [version for version in PYTHONS if tuple(map(int, version.split("."))) >= (3, 12)]
+# What eager tasks could upset; everything else runs the same code.
+EAGER_TESTS = [
+    "tests/test_cancellation.py",
+    "tests/test_context.py",
+    "tests/test_data.py",
+    "tests/test_errors.py",
+    "tests/test_generators.py",
+    "tests/test_shutdown.py",
+    "tests/test_side_inputs.py",
+    "tests/test_streams.py",
+]
+
+
+@nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the test suite on both backends; arguments go to pytest."""
     session.install(".", *dependencies("test"))
     session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[:1])
+def oldest(session: nox.Session) -> None:
+    """Run the test suite with the oldest supported AnyIO and Trio; arguments go to pytest."""
+    session.install(".", *oldest_versions(), *dependencies("test"))
+    session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=EAGER_PYTHONS or None)
+def eager(session: nox.Session) -> None:
+    """Run tests with tasks that begin inside the call that makes them; arguments go to pytest."""
+    if not EAGER_PYTHONS:
+        session.skip("asyncio.eager_task_factory came with Python 3.12")
+    session.install(".", *dependencies("test"))
+    options = ["--eager", "-k", "not trio"]
+    session.run("python", "-X", "dev", "-m", "pytest", *options, *(session.posargs or EAGER_TESTS))
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Prove that the tests find every fault of a list; arguments go to ``tests/mutants``."""
+    session.install(".", *dependencies("test"))
+    session.env["PYTHONPATH"] = "tests"
+    session.run("python", "-m", "mutants", *session.posargs)
 
 
 @nox.session

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, TypeAlias
 
 import hypothesis
@@ -35,10 +35,33 @@ hypothesis.settings.load_profile("conveyor")
 _test_failed = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``--eager`` choose how asyncio begins a task."""
+    parser.addoption(
+        "--eager", action="store_true", help="run asyncio tests with asyncio.eager_task_factory"
+    )
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Backend:
     """The backend and its options: a fresh virtual clock for every test."""
-    return backend_options(request.param)
+    backend, options = backend_options(request.param)
+    if backend == "asyncio" and request.config.getoption("--eager"):
+        options["loop_factory"] = _with_eager_tasks(options["loop_factory"])
+    return backend, options
+
+
+def _with_eager_tasks(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Let tasks begin inside the call that makes them, as Python 3.12 allows."""
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop = loop_factory()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    return make
 
 
 @pytest.fixture

@@ -426,6 +426,7 @@ async def test_siblings_have_ended_when_the_error_arrives() -> None:
         async for _ in work(range(10)):
             raise AssertionError
     assert sorted(ended) == list(range(10))
+    assert anyio.current_time() == 15
 
 
 async def test_no_call_starts_after_a_failure() -> None:

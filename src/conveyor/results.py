@@ -129,8 +129,10 @@ class PlainIterator(_Taking[T]):
         except get_cancelled_exc_class():
             # There is no block whose end would end the run, so this is it.
             run.stop()
-            await run.join()
-            run.drop_results()
+            try:
+                await run.join()
+            finally:
+                run.drop_results()
             raise
         return result
 

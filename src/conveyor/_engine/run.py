@@ -179,8 +179,10 @@ class Run:
                 "raise an error to end the run, or let its consumer end it"
             )
         self.stop()
-        await self.join()
-        self.drop_results()
+        try:
+            await self.join()
+        finally:
+            self.drop_results()
         self.raise_unseen()
 
     def drop_results(self) -> None:

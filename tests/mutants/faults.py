@@ -1,0 +1,934 @@
+"""
+The list of faults.
+
+Each is a mistake that has been made in libraries of this kind, or that a change of this one could
+bring. Whoever changes the code that a fault is about adapts the fault; ``tests/test_mutants.py``
+fails until it fits again. Whoever finds a bug that no test saw adds it here, with the test.
+"""
+
+from __future__ import annotations
+
+from .fault import Fault
+
+HANDING_OVER = [
+    Fault(
+        "an await between taking a result and handing it out",
+        "_engine/handoff.py",
+        """\
+        value = self.ready.popleft()
+        if not self.ready:
+""",
+        """\
+        value = self.ready.popleft()
+        await checkpoint()
+        if not self.ready:
+""",
+        (
+            "test_hazards.py::test_waits_that_are_cancelled_after_some_turns_lose_nothing",
+            "test_hazards.py::test_waits_that_are_natively_cancelled_after_some_turns_lose_nothing",
+        ),
+    ),
+    Fault(
+        "the block's iterator waits after it has received",
+        "results.py",
+        "        result: T = await self._handoff.receive()\n",
+        """\
+        result: T = await self._handoff.receive()
+        import anyio.lowlevel
+
+        await anyio.lowlevel.checkpoint()
+""",
+        (
+            "test_hazards.py::test_waits_that_are_cancelled_after_some_turns_lose_nothing",
+            "test_hazards.py::test_waits_that_are_natively_cancelled_after_some_turns_lose_nothing",
+        ),
+    ),
+    Fault(
+        "the consumer never lets others run",
+        "_engine/handoff.py",
+        "        if self._taken >= self._pause_at:\n",
+        "        if False:\n",
+        ("test_hazards.py::test_a_consumer_that_never_suspends_lets_others_run",),
+    ),
+    Fault(
+        "a second consumer is not refused",
+        "_engine/handoff.py",
+        "        if self._event is not None:\n            raise",
+        "        if False:\n            raise",
+        ("test_streams.py::test_two_consumers_at_once_are_refused",),
+    ),
+    Fault(
+        "another event loop is not refused",
+        "_engine/run.py",
+        "        if not self.finished and not self.host.is_current():\n",
+        "        if False:\n",
+        ("test_streams.py::test_everything_else_is_refused_on_another_event_loop",),
+    ),
+    Fault(
+        "the fast way to the next result looks at no thread",
+        "results.py",
+        "        if not ready or get_ident() != self._handoff.thread:\n",
+        "        if not ready:\n",
+        ("test_hazards.py::test_a_result_that_is_ready_is_not_given_to_another_loop",),
+    ),
+    Fault(
+        "a stream can be consumed again",
+        "stream.py",
+        """\
+        if self._run is not None:
+            raise StreamConsumedError(
+""",
+        """\
+        if False:
+            raise StreamConsumedError(
+""",
+        ("test_streams.py::test_a_run_is_used_once",),
+    ),
+    Fault(
+        "a closed stream can be consumed",
+        "stream.py",
+        "        self._closed = True\n",
+        "",
+        ("test_streams.py::test_a_closed_stream_cannot_be_consumed",),
+    ),
+    Fault(
+        "results that were ready are dropped when the run fails",
+        "_engine/run.py",
+        "        for chain in self._chains[:-1]:\n",
+        "        for chain in self._chains:\n",
+        (
+            "test_errors.py::test_a_late_plain_consumer_gets_what_was_in_order_first",
+            "test_errors.py::test_a_late_block_gets_what_was_in_order_first",
+        ),
+    ),
+    Fault(
+        "results are still delivered after the end",
+        "_engine/run.py",
+        """\
+        self._chains[-1].clear()
+        self.handoff.drop()
+""",
+        "        pass\n",
+        ("test_shutdown.py::test_nothing_is_delivered_after_the_end",),
+    ),
+    Fault(
+        "results are still delivered after a wait for the end that was cancelled",
+        "_engine/run.py",
+        """\
+        try:
+            await self.join()
+        finally:
+            self.drop_results()
+""",
+        """\
+        await self.join()
+        self.drop_results()
+""",
+        ("test_hazards.py::test_aclose_that_is_natively_cancelled_waits_all_the_same",),
+    ),
+]
+
+WAKING = [
+    Fault(
+        "queueing an item wakes no worker",
+        "_engine/single_stage.py",
+        """\
+        self.queue.append(slot)
+        if self.wakeable:
+            self.summon()
+""",
+        """\
+        self.queue.append(slot)
+        if self.wakeable and not self.workers:
+            self.summon()
+""",
+        ("test_stage.py::test_idle_workers_are_all_called_again",),
+    ),
+    Fault(
+        "a worker that takes an item wakes no other one",
+        "_engine/single_stage.py",
+        """\
+                if queue and self.wakeable:
+                    self.summon()
+""",
+        "",
+        ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
+    ),
+    Fault(
+        "a worker that is surrounded by options wakes no other one",
+        "_engine/single_stage.py",
+        """\
+            slot = self.queue.popleft()
+            if self.queue and self.wakeable:
+                self.summon()
+""",
+        "            slot = self.queue.popleft()\n",
+        ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
+    ),
+    Fault(
+        "a worker that retires leaves its queue to nobody",
+        "_engine/single_stage.py",
+        """\
+        super().retire()
+        if self.queue and self.wakeable:
+            self.summon()
+""",
+        "        super().retire()\n",
+        ("test_stage.py::test_no_wake_up_is_lost",),
+    ),
+    Fault(
+        "of several parked workers all but the last are forgotten",
+        "_engine/workers.py",
+        "        self._idle.append(event)\n",
+        "        self._idle[:] = [event]\n",
+        ("test_stage.py::test_idle_workers_are_all_called_again",),
+    ),
+    Fault(
+        "room wakes nobody",
+        "_engine/window.py",
+        """\
+        if self.wanted and self.held <= self.resume_at:
+            self.wake()
+""",
+        "",
+        ("test_streams.py::test_every_way_gives_all_results",),
+    ),
+    Fault(
+        "room for several wakes one",
+        "_engine/window.py",
+        """\
+        if self.held < self.size:
+            self.wake()
+""",
+        "        pass\n",
+        ("test_window.py::test_room_for_several_wakes_several",),
+    ),
+    Fault(
+        "the consumer is not woken",
+        "_engine/handoff.py",
+        "            self._event.set()\n",
+        "            pass\n",
+        ("test_streams.py::test_every_way_runs_concurrently",),
+    ),
+    Fault(
+        "the event that the consumer waits on is replaced instead of set",
+        "_engine/handoff.py",
+        "            self._event.set()\n",
+        "            self._event = Event()\n",
+        ("test_streams.py::test_every_way_runs_concurrently",),
+    ),
+    Fault(
+        "new items wake no worker of a batch stage",
+        "_engine/batch_stage.py",
+        """\
+            self._end_intake()
+        self._summon_if_due()
+""",
+        "            self._end_intake()\n",
+        ("test_batches.py::test_batches_are_as_full_as_they_can_be",),
+    ),
+    Fault(
+        "a worker of a batch stage that takes a batch wakes no other one",
+        "_engine/batch_stage.py",
+        """\
+            del batch
+            self._summon_if_due()
+""",
+        "            del batch\n",
+        ("test_batches.py::test_with_a_limit_that_many_batches_run_at_once",),
+    ),
+    Fault(
+        "a waiting process is not told of new items",
+        "_engine/process_stage.py",
+        "            self._waiting_for_item.set()\n",
+        "            pass\n",
+        ("test_process.py::test_a_process_gets_through_every_window",),
+    ),
+    Fault(
+        "nobody tells a parked generator that it is the head",
+        "_engine/wiring.py",
+        "        head.parked.set()\n",
+        "        pass\n",
+        ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
+    ),
+    Fault(
+        "the head of the line waits for the window",
+        "_engine/stage.py",
+        "        return window.held < window.size or self.chain.head is slot\n",
+        "        return window.held < window.size\n",
+        ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
+    ),
+    Fault(
+        "a head that is queued behind parked workers is not rescued",
+        "_engine/single_stage.py",
+        "            self._refresh()\n            self._rescue()\n",
+        "            self._refresh()\n",
+        (
+            "test_window.py::test_the_head_is_served_though_it_was_queued_before_the_workers_waited",
+            "test_window.py::test_jammed_stages_in_a_row_get_through",
+        ),
+    ),
+    Fault(
+        "a worker that never suspends never lets others run",
+        "_engine/single_stage.py",
+        """\
+                await checkpoint()
+                continue
+""",
+        "                continue\n",
+        ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
+    ),
+]
+
+BOUNDS = [
+    Fault(
+        "one call more than the limit",
+        "_engine/workers.py",
+        "        self.limit = limit\n",
+        "        self.limit = limit + 1\n",
+        ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
+    ),
+    Fault(
+        "places are given back twice",
+        "_engine/handoff.py",
+        "        self._window.release(lot)\n",
+        "        self._window.release(2 * lot)\n",
+        ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
+    ),
+    Fault(
+        "places are never given back",
+        "_engine/handoff.py",
+        "        self._window.release(lot)\n",
+        "",
+        ("test_streams.py::test_every_way_gives_all_results",),
+    ),
+    Fault(
+        "what ends on the way keeps its place",
+        "_engine/stage.py",
+        """\
+        self.chain.discard(slot)
+        self.run.window.release()
+""",
+        "        self.chain.discard(slot)\n",
+        ("test_window.py::test_items_that_end_on_the_way_give_their_places_back",),
+    ),
+    Fault(
+        "the items of a batch keep their places",
+        "_engine/batch_stage.py",
+        "        self.run.window.release(size - 1)\n",
+        "",
+        ("test_window.py::test_batch_tasks_in_a_row_share_the_smallest_window",),
+    ),
+    Fault(
+        "the items of a batch give their places back before the call has ended",
+        "_engine/batch_stage.py",
+        "        size = len(slot.value)\n        if",
+        "        self.run.window.release(len(slot.value) - 1)\n        size = 1\n        if",
+        ("test_window.py::test_items_of_batches_hold_a_place_each",),
+    ),
+    Fault(
+        "the source waits for no room",
+        "_engine/source.py",
+        "            while window.held >= window.size and not self._run.stopping:\n",
+        "            while False:\n",
+        ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
+    ),
+    Fault(
+        "the source reads on through its first burst as if there were room",
+        "_engine/source.py",
+        "        return min(window.size, window.held + burst)\n",
+        "        return window.held + burst\n",
+        ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
+    ),
+    Fault(
+        "a long list takes more room than there is",
+        "_engine/stage.py",
+        "        if len(values) - 1 > self.run.window.room:\n",
+        "        if False:\n",
+        ("test_window.py::test_long_lists_do_not_widen_the_window",),
+    ),
+    Fault(
+        "a value is asked for before there is a place for it",
+        "_engine/expansion.py",
+        """\
+        while not stage.may_add(self._slot):
+            if pacing""",
+        """\
+        while self.passed_on and not self.passed_on % 2 and not stage.may_add(self._slot):
+            if pacing""",
+        ("test_window.py::test_generators_do_not_widen_the_window",),
+    ),
+    Fault(
+        "a share of the parallelism is held while waiting for room",
+        "_engine/call.py",
+        """\
+            self.scope.deadline = math.inf
+        self.end()
+""",
+        "            self.scope.deadline = math.inf\n",
+        ("test_stage.py::test_a_generator_that_waits_for_room_gives_its_share_back",),
+    ),
+    Fault(
+        "a share of the parallelism is held between two attempts",
+        "_engine/call.py",
+        """\
+            raise TimeoutError
+        finally:
+            pacing.end()
+""",
+        """\
+            raise TimeoutError
+        finally:
+            self._late = pacing
+""",
+        ("test_stage.py::test_a_call_that_waits_for_its_retry_holds_no_share",),
+    ),
+    Fault(
+        "the clock of a call runs on while it waits for room",
+        "_engine/call.py",
+        "            self.scope.deadline = math.inf\n",
+        "            pass\n",
+        ("test_calls.py::test_a_slow_consumer_never_times_a_generator_out",),
+    ),
+    Fault(
+        "a slot that has left still refers to its neighbour",
+        "_engine/sequence.py",
+        "        head.next = root\n",
+        "",
+        ("test_sequence.py::test_a_slot_that_left_refers_to_no_other",),
+    ),
+]
+
+ORDER = [
+    Fault(
+        "results come in the order in which they finish",
+        "_engine/wiring.py",
+        "    chain = OrderedChain() if ordered else ArrivalChain()\n",
+        "    chain = ArrivalChain()\n",
+        ("test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",),
+    ),
+    Fault(
+        "an unfinished head may leave",
+        "_engine/sequence.py",
+        "        while slot.done and len(values) < limit:\n",
+        "        while slot is not root and len(values) < limit:\n",
+        (
+            "test_sequence.py::test_take_all_tells_the_head_that_remains",
+            "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
+        ),
+    ),
+    Fault(
+        "a filtered slot stays in its chain",
+        "_engine/stage.py",
+        "        self.chain.discard(slot)\n        self.run",
+        "        self.run",
+        ("test_stage.py::test_items_without_a_result_leave_no_gap",),
+    ),
+    Fault(
+        "the end of a chain is not announced when its last slot is discarded",
+        "_engine/sequence.py",
+        "        if was_head and (self._root.next.done or self.exhausted):\n",
+        "        if was_head and self._root.next.done:\n",
+        ("test_sequence.py::test_exhaustion_is_announced_by_whatever_brings_it_about",),
+    ),
+    Fault(
+        "children come after their place instead of before it",
+        "_engine/stage.py",
+        "        self.chain.insert_before(place, slot)\n",
+        "        self.chain.insert_before(place.next, slot)\n",
+        ("test_stage.py::test_children_take_the_place_of_their_item",),
+    ),
+    Fault(
+        "in_order is ignored",
+        "_engine/wiring.py",
+        '        if plan.kind != "single" or (ordered and plan.starts_in_order):\n',
+        '        if plan.kind != "single":\n',
+        ("test_stage.py::test_in_order_calls_start_in_input_order",),
+    ),
+    Fault(
+        "items are taken before there is a share of the parallelism for them",
+        "_engine/single_stage.py",
+        """\
+            pacing = await call.begin()
+            if not self.queue:
+                pacing.end()
+                continue
+            slot = self.queue.popleft()
+            if self.queue and self.wakeable:
+                self.summon()
+""",
+        """\
+            slot = self.queue.pop()
+            if self.queue and self.wakeable:
+                self.summon()
+            pacing = await call.begin()
+""",
+        ("test_stage.py::test_in_order_calls_start_in_input_order_also_under_a_cap",),
+    ),
+]
+
+BATCHES = [
+    Fault(
+        "the timer goes on from the last batch",
+        "_engine/batching.py",
+        "        self._items.clear()\n        self._arrivals.clear()\n",
+        "        self._items.clear()\n",
+        ("test_batching.py::test_after_an_aged_batch_the_clock_starts_anew",),
+    ),
+    Fault(
+        "the timer starts with the last item",
+        "_engine/batching.py",
+        "        return self._arrivals[0] + self.max_wait\n",
+        "        return self._arrivals[-1] + self.max_wait\n",
+        ("test_batches.py::test_the_timer_starts_with_the_first_item",),
+    ),
+    Fault(
+        "what a full batch leaves behind takes over its age",
+        "_engine/batching.py",
+        """\
+            if self._arrivals:
+                for _ in range(size):
+                    self._arrivals.popleft()
+""",
+        "",
+        ("test_batching.py::test_leftovers_keep_their_own_arrival_time",),
+    ),
+    Fault(
+        "nobody watches the clock",
+        "_engine/batch_stage.py",
+        "            await self.park(deadline)\n",
+        "            await self.park()\n",
+        ("test_batches.py::test_the_timer_starts_with_the_first_item",),
+    ),
+    Fault(
+        "an empty batch is sent at the end",
+        "_engine/batching.py",
+        "        if size < self.min_size:\n            return None\n",
+        "        if size < self.min_size and not self.closed:\n            return None\n",
+        ("test_batches.py::test_batches_are_as_full_as_they_can_be",),
+    ),
+    Fault(
+        "a remainder is dropped in silence",
+        "_engine/batch_stage.py",
+        "            logger.warning(\n",
+        "            logger.debug(\n",
+        ("test_batches.py::test_a_remainder_below_min_size_is_dropped_with_one_warning",),
+    ),
+    Fault(
+        "a remainder is not counted",
+        "_engine/batch_stage.py",
+        "            self.counters.dropped += len(dropped)\n",
+        "",
+        ("test_batches.py::test_a_remainder_below_min_size_is_dropped_with_one_warning",),
+    ),
+    Fault(
+        "the poison is not isolated",
+        "_engine/batch_stage.py",
+        "            if result is SKIPPED and len(part.value) > 1:\n",
+        "            if False:\n",
+        ("test_batches.py::test_skip_item_drops_only_items_that_fail_by_themselves",),
+    ),
+]
+
+CALLS = [
+    Fault(
+        "a generator is retried after its first values have gone on",
+        "_engine/call.py",
+        "attempt < retry.max_attempts and not begun and retry",
+        "attempt < retry.max_attempts and retry",
+        ("test_calls.py::test_a_generator_is_not_retried_after_its_first_value",),
+    ),
+    Fault(
+        "one attempt too many",
+        "_engine/call.py",
+        "attempt < retry.max_attempts and",
+        "attempt <= retry.max_attempts and",
+        ("test_calls.py::test_attempts_come_after_exact_delays",),
+    ),
+    Fault(
+        "a timeout is no error",
+        "_engine/call.py",
+        "            raise TimeoutError\n        finally:\n",
+        "        finally:\n",
+        ("test_calls.py::test_a_timeout_is_a_timeout_error",),
+    ),
+    Fault(
+        "on_error overrules the handler",
+        "_engine/call.py",
+        '        elif self.options.on_error != "fail":\n',
+        '        if self.options.on_error != "fail":\n',
+        ("test_calls.py::test_a_handler_that_refuses_raises_the_error",),
+    ),
+    Fault(
+        "on_error is ignored",
+        "_engine/call.py",
+        '        elif self.options.on_error != "fail":\n',
+        "        elif False:\n",
+        ("test_calls.py::test_without_a_handler_on_error_comes_after_all_attempts",),
+    ),
+    Fault(
+        "a generator is not closed",
+        "_engine/expansion.py",
+        "                values.close()\n",
+        "                self._values = None\n",
+        ("test_hazards.py::test_a_generator_is_closed_though_somebody_keeps_it",),
+    ),
+    Fault(
+        "an async generator is not closed",
+        "_engine/expansion.py",
+        "                    await close_iterator(values)\n",
+        "",
+        ("test_window.py::test_endless_generators_are_closed_when_the_consumer_leaves",),
+    ),
+    Fault(
+        "an async generator is cancelled while it is closed",
+        "_engine/expansion.py",
+        "                    scope.shield = True\n",
+        "",
+        ("test_generators.py::test_generators_that_hold_scopes_may_be_left",),
+    ),
+    Fault(
+        "an item's context variables are seen by the next item",
+        "_engine/single_stage.py",
+        "                if get_referents(copy_context())[0] is not variables:\n",
+        "                if False:\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "context variables are isolated by their values, not by identity",
+        "_engine/isolation.py",
+        "any(value is not pristine.get(variable, pristine)",
+        "any(value != pristine.get(variable, pristine)",
+        ("test_context.py::test_values_need_not_be_comparable",),
+    ),
+    Fault(
+        "a batch's context variables are seen by the next batch",
+        "_engine/batch_stage.py",
+        "            if differs(pristine):\n",
+        "            if False:\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "workers are started with the context variables of whoever starts them",
+        "_engine/run.py",
+        "        self._variables.run(self._task_group.start_soon, function, *args)\n",
+        "        self._task_group.start_soon(function, *args)\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "a side input is fetched for every run",
+        "side_inputs.py",
+        "        if self._flight is None:\n",
+        "        if True:\n",
+        ("test_side_inputs.py::test_the_value_of_a_coroutine_is_kept_for_later_runs",),
+    ),
+    Fault(
+        "a shared iterator is used by two calls at once",
+        "side_inputs.py",
+        "        async with self._lock:\n            return",
+        "        if True:\n            return",
+        ("test_side_inputs.py::test_an_async_iterator_is_shared_in_input_order",),
+    ),
+    Fault(
+        "a flight is cancelled when the first who waits is",
+        "_engine/flight.py",
+        "            if not self._waiting and not self._ended.is_set():\n",
+        "            if not self._ended.is_set():\n",
+        ("test_side_inputs.py::test_the_run_that_asked_first_may_be_cancelled",),
+    ),
+]
+
+FAILURES = [
+    Fault(
+        "the last failure wins",
+        "_engine/run.py",
+        """\
+        if self.failure is None:
+            self.failure = error
+            add_note(error, origin)
+        self.stop()
+""",
+        """\
+        self.failure = error
+        add_note(error, origin)
+        self.stop()
+""",
+        ("test_errors.py::test_three_failures_in_one_tick_give_one_bare_error",),
+    ),
+    Fault(
+        "a failure after the end is lost",
+        "_engine/run.py",
+        "        if self.failure is None:\n            self.failure = error\n            add",
+        "        if self.failure is None and not self.stopping:\n"
+        "            self.failure = error\n            add",
+        ("test_errors.py::test_a_failing_cleanup_of_a_source_is_raised",),
+    ),
+    Fault(
+        "a failing call is swallowed",
+        "_engine/single_stage.py",
+        '                    error = examine(error, f"task {self.name!r}", self.run)\n'
+        "                    return self.run.fail(error, self.describe(slot, 1))\n",
+        '                    examine(error, f"task {self.name!r}", self.run)\n'
+        "                    self.discard(slot)\n",
+        ("test_errors.py::test_the_very_exception_arrives",),
+    ),
+    Fault(
+        "a failing call that options surround is swallowed",
+        "_engine/stage.py",
+        "            self.run.fail(failed.error, self.describe(slot, failed.attempts))\n",
+        "            self.discard(slot)\n",
+        ("test_errors.py::test_the_very_exception_arrives",),
+    ),
+    Fault(
+        "a failing source ends the results in silence",
+        "_engine/source.py",
+        """\
+            run.fail(
+                examine(error, "the source", run),
+                f"raised by the source after {self.pulled} item(s)",
+            )
+""",
+        """\
+            examine(error, "the source", run)
+            self._chain.close()
+""",
+        ("test_errors.py::test_a_source_that_fails_at_any_index",),
+    ),
+    Fault(
+        "a failure is raised again and again",
+        "_engine/run.py",
+        """\
+        if self.failure is not None and not self._failure_seen:
+            self._failure_seen = True
+            raise self.failure
+        if self.failure is not None:
+""",
+        """\
+        if self.failure is not None:
+            raise self.failure
+        if self.failure is not None:
+""",
+        ("test_shutdown.py::test_a_failure_is_raised_once",),
+    ),
+    Fault(
+        "an item's value stands in the note on its error",
+        "_engine/stage.py",
+        'f"raised by task {self.name!r} for input item {slot.index} "',
+        'f"raised by task {self.name!r} for input item {slot.value!r} "',
+        ("test_errors.py::test_the_note_names_task_index_and_attempts",),
+    ),
+    Fault(
+        "StopIteration and its like pass through",
+        "_engine/call.py",
+        "    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):\n",
+        "    elif isinstance(error, ()):\n",
+        ("test_errors.py::test_the_end_of_an_iteration_becomes_a_runtime_error",),
+    ),
+    Fault(
+        "a cancellation that leaked out of somewhere is passed on",
+        "_engine/call.py",
+        "        if requested:\n            raise error\n",
+        "        if True:\n            raise error\n",
+        ("test_errors.py::test_a_leaked_cancellation_is_an_error",),
+    ),
+    Fault(
+        "a cancellation is an error that can be retried",
+        "_engine/call.py",
+        "        if requested:\n            raise error\n",
+        "",
+        (
+            "test_calls.py::test_cancellation_is_not_retried",
+            "test_cancellation.py::test_wait_for_around_an_awaited_call",
+        ),
+    ),
+    Fault(
+        "the ledger is not checked",
+        "_engine/run.py",
+        "        if self._completed and self.failure is None:\n",
+        "        if False:\n",
+        ("test_ledger.py::test_the_ledger_finds_one_wrong_item",),
+    ),
+    Fault(
+        "the ledger looks at no stage",
+        "_engine/ledger.py",
+        "        if received != expected:\n",
+        "        if False:\n",
+        ("test_ledger.py::test_the_ledger_finds_one_wrong_item",),
+    ),
+]
+
+ENDING = [
+    Fault(
+        "closing does not wait until everything has ended",
+        "_engine/run.py",
+        "        await outlast(self._joined)\n",
+        "        pass\n",
+        ("test_shutdown.py::test_aclose_ends_a_plain_iteration",),
+    ),
+    Fault(
+        "a cancelled flight is not waited for",
+        "_engine/flight.py",
+        "                await outlast(self._ended)\n",
+        "",
+        ("test_side_inputs.py::test_the_last_run_to_leave_waits_for_the_flights_end",),
+    ),
+    Fault(
+        "a wait for the end can be cancelled",
+        "_engine/flight.py",
+        "    with CancelScope(shield=True):\n        while not event.is_set():\n",
+        "    with CancelScope():\n        while not event.is_set():\n",
+        ("test_cancellation.py::test_a_cancelled_scope_leaves_nothing_alive",),
+    ),
+    Fault(
+        "a second native cancellation breaks off the wait for the end",
+        "_engine/flight.py",
+        "                interruption = error\n",
+        "                raise\n",
+        ("test_cancellation.py::test_a_second_native_cancel_keeps_joining",),
+    ),
+    Fault(
+        "a native cancellation is swallowed by the wait for the end",
+        "_engine/flight.py",
+        "    if interruption is not None:\n        raise interruption\n",
+        "",
+        ("test_hazards.py::test_aclose_that_is_natively_cancelled_waits_all_the_same",),
+    ),
+    Fault(
+        "a cancelled step of a plain iteration does not end its run",
+        "results.py",
+        """\
+            run.stop()
+            try:
+                await run.join()
+            finally:
+                run.drop_results()
+            raise
+""",
+        "            raise\n",
+        ("test_cancellation.py::test_after_a_timeout_a_plain_iteration_is_closed",),
+    ),
+    Fault(
+        "a dropped iterator does not end its run",
+        "results.py",
+        "            run.host.call_soon(run.abandon)\n",
+        "            pass\n",
+        ("test_shutdown.py::test_break_ends_the_run",),
+    ),
+    Fault(
+        "the stream keeps its iterator alive",
+        "stream.py",
+        """\
+        self._check_unused()
+        return PlainIterator(self)
+""",
+        """\
+        self._check_unused()
+        self._kept = PlainIterator(self)
+        return self._kept
+""",
+        ("test_shutdown.py::test_keeping_the_stream_does_not_keep_the_run",),
+    ),
+    Fault(
+        "an iterator that is dropped in another thread does not reach its loop",
+        "_engine/host.py",
+        "                self._loop.call_soon_threadsafe(function)\n",
+        "                pass\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped after its loop has ended raises",
+        "_engine/host.py",
+        "        except RuntimeError:\n            pass\n\n\nclass TrioHost:\n",
+        "        except KeyError:\n            pass\n\n\nclass TrioHost:\n",
+        ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
+    ),
+    Fault(
+        "a run whose task never began is never finished",
+        "_engine/host.py",
+        "        task.add_done_callback(lambda _: finish())\n",
+        "",
+        ("test_cancellation.py::test_every_task_of_the_loop_cancelled_at_once",),
+    ),
+    Fault(
+        "calls start after a failure",
+        "_engine/single_stage.py",
+        "        self.queue.clear()\n        self.queue = deque()\n",
+        "",
+        ("test_shutdown.py::test_no_call_starts_after_a_failure",),
+    ),
+    Fault(
+        "calls in flight are not cancelled",
+        "_engine/run.py",
+        "            self._task_group.cancel_scope.cancel()\n",
+        "            pass\n",
+        ("test_shutdown.py::test_siblings_have_ended_when_the_error_arrives",),
+    ),
+    Fault(
+        "an async source is not closed",
+        "_engine/source.py",
+        "            await close_iterator(iterator)\n",
+        "            pass\n",
+        ("test_data.py::test_an_async_source_is_closed_on_early_exit",),
+    ),
+    Fault(
+        "a source is closed twice",
+        "_engine/source.py",
+        "        await iterator.aclose()\n",
+        "        await iterator.aclose()\n        await iterator.aclose()\n",
+        ("test_hazards.py::test_a_source_is_closed_once",),
+    ),
+    Fault(
+        "a synchronous source is not closed",
+        "_engine/source.py",
+        "                items.close()\n",
+        "                pass\n",
+        ("test_data.py::test_a_synchronous_generator_is_closed_on_early_exit",),
+    ),
+    Fault(
+        "a source that waits at a yield is cancelled there",
+        "_engine/source.py",
+        "        if self._inside:\n            self._scope.cancel()\n",
+        "        self._scope.cancel()\n",
+        ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
+    ),
+    Fault(
+        "a source that is blocked inside itself is not cancelled",
+        "_engine/source.py",
+        "        if self._inside:\n            self._scope.cancel()\n",
+        "",
+        ("test_shutdown.py::test_a_blocked_source_is_cancelled",),
+    ),
+    Fault(
+        "the source lives in no shielded scope",
+        "_engine/source.py",
+        "        self._scope = CancelScope(shield=True)\n",
+        "        self._scope = CancelScope()\n",
+        ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
+    ),
+    Fault(
+        "the scopes of a source cancel its wait for room",
+        "_engine/source.py",
+        "        with CancelScope(shield=True):\n            if window.held < window.size:\n",
+        "        with CancelScope():\n            if window.held < window.size:\n",
+        ("test_shutdown.py::test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us",),
+    ),
+    Fault(
+        "the scopes of a generator cancel its wait for room",
+        "_engine/stage.py",
+        "                    with CancelScope(shield=True):\n",
+        "                    with CancelScope():\n",
+        (
+            "test_generators.py::test_a_timeout_that_fires_while_we_make_it_wait_is_an_error",
+            "test_generators.py::test_a_deadline_of_its_own_that_passes_while_it_waits",
+        ),
+    ),
+    Fault(
+        "the GeneratorExit of a task group in the source is taken for a failure",
+        "_engine/source.py",
+        "        if rest is not None:\n            raise rest from None\n",
+        "        raise\n",
+        ("test_shutdown.py::test_a_source_may_hold_a_task_group",),
+    ),
+]
+
+FAULTS = [*HANDING_OVER, *WAKING, *BOUNDS, *ORDER, *BATCHES, *CALLS, *FAILURES, *ENDING]
