@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -233,7 +234,6 @@ async def racy() -> None:
         group.start_soon(increment)
         await checkpoint()
         await checkpoint()
-        await checkpoint()
         group.start_soon(increment)
     assert count == 2
 
@@ -290,10 +290,18 @@ def test_a_pipeline_holds_on_every_schedule() -> None:
 
 
 def test_importing_the_kit_imports_no_backend_and_no_pytest() -> None:
-    """The kit needs Trio only when it runs something there, and ``conveyor`` never needs the kit."""
+    """The kit needs Trio only to run something there, and ``conveyor`` never needs the kit."""
     program = (
         "import sys, conveyor; assert 'conveyor.testing' not in sys.modules; "
         "import conveyor.testing; print({'trio', 'pytest', '_pytest'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", program]
     assert subprocess.check_output(command, text=True).strip() == "set()"
+
+
+def test_everything_in_the_kit_is_documented() -> None:
+    """Each public name is in the reference, and has a docstring."""
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    documented = re.findall(r"^\.\. auto\w+:: conveyor\.testing\.(\w+)$", page, re.MULTILINE)
+    assert sorted(documented) == testing.__all__
+    assert all(getattr(testing, name).__doc__ for name in testing.__all__)

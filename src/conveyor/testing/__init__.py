@@ -9,16 +9,16 @@ A kit for testing pipelines, and what one writes for them.
 
     testing.run(main, backend="trio", seed=1)
 
-================== ================================================================================
-``run``            run a coroutine function in virtual time, on a repeatable schedule
+===================  =============================================================================
+``run``              run a coroutine function in virtual time, on a repeatable schedule
 ``backend_options``  the same for tests that AnyIO's pytest plugin runs
-``shake``          run it on many schedules
-``hold_clock``     let real time pass
-``ProbeSource``    a source under the control of the test
-``ProbeConsumer``  a consumer under the control of the test
-``check_task``     does a task behave, whatever happens around it?
-``check_source``   does a source?
-================== ================================================================================
+``shake``            run it on many schedules
+``hold_clock``       let real time pass
+``ProbeSource``      a source under the control of the test
+``ProbeConsumer``    a consumer under the control of the test
+``check_task``       does a task behave, whatever happens around it?
+``check_source``     does a source?
+===================  =============================================================================
 
 Nothing here is imported by ``import conveyor``. Trio is needed, and imported, only where something
 is run on it.

@@ -116,7 +116,9 @@ async def check_source(
             async with Pipeline()(factory()) as results:
                 found = [result async for result in _first(results, most)]
             if wanted is not None and found != list(wanted):
-                raise Expected(f"{len(wanted)} items as given", f"there were {len(found)} others")
+                raise Expected(
+                    f"the {len(wanted)} items that were given", f"the {len(found)} that came differ"
+                )
             wanted = found
     for count in range(min(most, len(wanted or ())) + 1):
         await streams.early_exit((), count, "ordered")
@@ -241,7 +243,7 @@ class _Checks:
             await iterator.aclose()
             await iterator.aclose()
             async for _ in iterator:
-                raise Expected("no item after aclose()", "there was one")
+                raise Expected("no item after aclose()", "one came")
 
     async def slow_consumer(self, items: Sequence[Any], window: int) -> None:
         """What is read ahead for a consumer that stops reading is bounded."""

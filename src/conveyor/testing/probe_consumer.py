@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from anyio import CancelScope, Event
+
+if TYPE_CHECKING:
+    from ..stream import AsyncStream
 
 T = TypeVar("T")
 
@@ -23,8 +26,13 @@ class ProbeConsumer(Generic[T]):
     :param stream: the stream of a pipeline, or any other async iterable
     """
 
-    def __init__(self, stream: AsyncIterable[T]) -> None:
-        self._stream: Any = stream
+    # Type checkers know the items of a pipeline's stream by its own name only.
+    @overload
+    def __init__(self, stream: AsyncStream[T]) -> None: ...
+    @overload
+    def __init__(self, stream: AsyncIterable[T]) -> None: ...
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
         self._stack = AsyncExitStack()
         self._results: AsyncIterator[T] | None = None
         self._scope: CancelScope | None = None

@@ -66,7 +66,7 @@ class ProbeSource(AsyncIterator[T], Generic[T]):
         its item back.
 
         :param item: what the next pull returns
-        :raises BrokenResourceError: if the source has been closed, before or meanwhile
+        :raises anyio.BrokenResourceError: if the source has been closed, before or meanwhile
         :raises RuntimeError: after :meth:`end` or :meth:`fail`
         """
         entry = self._add(_Entry(item=item))
@@ -83,7 +83,7 @@ class ProbeSource(AsyncIterator[T], Generic[T]):
         """
         Say that there are no more items; after those that have been sent, pulls get the end.
 
-        :raises BrokenResourceError: if the source has been closed
+        :raises anyio.BrokenResourceError: if the source has been closed
         :raises RuntimeError: after :meth:`end` or :meth:`fail`
         """
         self._add(_Entry(error=StopAsyncIteration()))
@@ -94,7 +94,7 @@ class ProbeSource(AsyncIterator[T], Generic[T]):
         Fail; after the items that have been sent, a pull raises the error, later ones get the end.
 
         :param error: what the pull raises, this very object
-        :raises BrokenResourceError: if the source has been closed
+        :raises anyio.BrokenResourceError: if the source has been closed
         :raises RuntimeError: after :meth:`end` or :meth:`fail`
         """
         self._add(_Entry(error=error))
@@ -105,7 +105,7 @@ class ProbeSource(AsyncIterator[T], Generic[T]):
         Wait until as many pulls have begun since the source was made.
 
         :param count: pulls, those that have been served included
-        :raises BrokenResourceError: if the source is closed before that
+        :raises anyio.BrokenResourceError: if the source is closed before that
         """
         while self._pulled < count:
             if self._closed:
