@@ -11,11 +11,13 @@ that; then the backend raises an error of its own, with the interrupt as its con
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -24,7 +26,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 import trio
-from trio.testing import MockClock
 
 import conveyor
 from conveyor import Pipeline, batch_task, single_task
@@ -34,7 +35,8 @@ from conveyor._engine.single_stage import SingleStage
 from conveyor._engine.stage import Stage
 from conveyor._engine.window import Window
 from conveyor._engine.workers import WorkerPool
-from virtual_time import DeadlockWatch, VirtualTimeLoop
+from conveyor.testing import backend_options
+from conveyor.testing.clock import watched
 
 PACKAGE = str(Path(conveyor.__file__).parent)
 
@@ -146,7 +148,6 @@ class Interrupter:
 
     def run(self, backend: str, function: Callable[[], Any]) -> BaseException | None:
         """Await *function* on a virtual clock, and return what it raises."""
-        watch = DeadlockWatch()
 
         async def main() -> None:
             sys.settrace(self.trace)
@@ -155,24 +156,22 @@ class Interrupter:
             finally:
                 sys.settrace(None)
 
-        options: dict[str, Any] = {"loop_factory": self._loop}
-        if backend == "trio":
-            options = {"clock": MockClock(autojump_threshold=0), "instruments": [watch]}
+        name, options = backend_options(backend)
+        if name == "asyncio":
+            options["loop_factory"] = partial(self._quiet, options["loop_factory"])
         previous = sys.gettrace()
         try:
-            anyio.run(
-                watch.guard(main) if backend == "trio" else main,
-                backend=backend,
-                backend_options=options,
-            )
+            anyio.run(watched(main), backend=name, backend_options=options)
         except BaseException as error:
             return error
         finally:
             sys.settrace(previous)
         return None
 
-    def _loop(self) -> VirtualTimeLoop:
-        loop = VirtualTimeLoop()
+    def _quiet(
+        self, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    ) -> asyncio.AbstractEventLoop:
+        loop = loop_factory()
         loop.set_debug(False)  # which takes ten times as long
         # That a task was hit before it could begin to handle errors is reported, rightly.
         loop.set_exception_handler(lambda *_: None)
