@@ -33,7 +33,7 @@ class BatchSlot(Slot):
     The place of a batch.
 
     Its items keep their places in the window while the call works on them. The slot has one; the
-    others are spare, for its results.
+    others are spare once the call has returned, for its results.
 
     :param value: a list of items
     :param index: of the first input item
@@ -90,6 +90,11 @@ class BatchStage(Stage):
         :param given: how many there should be
         """
         return self.counters.merged + self.counters.dropped
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing goes on without more input; a batch that is being gathered does not."""
+        return super().is_idle and not self._batcher.full
 
     def pump(self) -> None:
         """Take in what the chain before us has ready; summon a worker if there is work for one."""

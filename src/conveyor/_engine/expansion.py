@@ -98,8 +98,6 @@ class Expansion:
     async def _reserve(self, pacing: Pacing | None) -> None:
         """Take a place for the next value, before it is asked for; wait if there is none."""
         stage = self._stage
-        if self._slot.take_spare(1):
-            return
         while not stage.may_add(self._slot):
             if pacing is not None:
                 pacing.pause()

@@ -55,7 +55,7 @@ class Handoff:
         self._run = run
         self._chain = chain
         self._window = run.window
-        self._lot_limit = max(1, run.window.size // 8)
+        self._lot_limit = max(1, min(run.window.size // 8, BURST))
         self._lot = 0
         self._taken = 0
         self._pause_at = BURST

@@ -35,6 +35,8 @@ class ProcessStage(Stage):
     :param intake: the chain that ends here
     """
 
+    takes_all = False
+
     def __init__(self, run: Run, plan: StagePlan, intake: Chain) -> None:
         super().__init__(run, plan)
         self.limit = 1

@@ -16,8 +16,9 @@ The rules:
    their own order; the slot itself stays behind them as an open placeholder until no more children
    can come, and is then unlinked.
 4. Whoever waits because the window is full waits on its slot (``parked``). When that slot becomes
-   the head, *on_head* is called: the head may always go on, otherwise those behind it, which hold
-   the window's places, would wait for it forever.
+   the head, *on_head* is called: once nothing is left before it, in this chain and in those after
+   it, the head may go on, otherwise those behind it, which hold the window's places, would wait for
+   it forever.
 
 Everything is O(1) per item and plain synchronous code: no awaiting, no clock, no dictionary of
 indices, no heap. The idea of a queue of places that are filled out of order is that of Go's
@@ -75,10 +76,12 @@ class Chain:
     instance, must not keep all that came after it alive.
 
     :ivar on_ready: called when a slot can be taken, or when the chain is exhausted
-    :ivar on_head: called with the new head if it is parked, or if a stage is jammed (rule 4)
+    :ivar on_head: called with each new head while the chain is watched (rule 4)
+    :ivar on_empty: called when the last slot has left while the chain is watched
+    :ivar watched: how many want to know
     """
 
-    __slots__ = ("_root", "closed", "on_head", "on_ready", "watched")
+    __slots__ = ("_root", "closed", "on_empty", "on_head", "on_ready", "watched")
 
     def __init__(self) -> None:
         # A circle through a root that is never done spares every end-of-list check.
@@ -88,6 +91,7 @@ class Chain:
         self.watched = 0
         self.on_ready: Callable[[], None] = _ignore
         self.on_head: Callable[[Slot], None] = _ignore
+        self.on_empty: Callable[[], None] = _ignore
 
     @property
     def head(self) -> Slot | None:
@@ -189,8 +193,14 @@ class Chain:
         before.next = after
         after.previous = before
         slot.next = slot.previous = self._root
-        if self.watched and before is self._root and after is not before:
-            self.on_head(after)
+        if self.watched and before is self._root:
+            self._tell(after)
+
+    def _tell(self, head: Slot) -> None:
+        if head is self._root:
+            self.on_empty()
+        else:
+            self.on_head(head)
 
 
 class Cascade:
@@ -252,8 +262,8 @@ class OrderedChain(Chain):
         root.next = after
         after.previous = root
         head.next = root
-        if self.watched and after is not root:
-            self.on_head(after)
+        if self.watched:
+            self._tell(after)
         return head
 
     def take_all(self, limit: int = maxsize) -> list[Any]:
@@ -271,8 +281,8 @@ class OrderedChain(Chain):
             after.previous = slot.next = root
             slot = after
         root.next = slot
-        if values and self.watched and slot is not root:
-            self.on_head(slot)
+        if values and self.watched:
+            self._tell(slot)
         return values
 
 

@@ -142,9 +142,10 @@ class Source:
                 emit(slot)
                 if held >= pause_at:
                     del value, slot  # what waits must not keep a user's objects alive
-                    pause_at = await self._pause()
-                    if run.stopping:
+                    pause = await self._pause()
+                    if pause is None:
                         return
+                    pause_at = pause
         finally:
             if isinstance(items, Generator):
                 items.close()
@@ -172,9 +173,10 @@ class Source:
                 held = self._admit(value)
                 del value  # as above
                 if held >= pause_at:
-                    pause_at = await self._pause()
-                    if self._run.stopping:
+                    pause = await self._pause()
+                    if pause is None:
                         return
+                    pause_at = pause
                 self._inside = True
         finally:
             self._inside = False
@@ -196,8 +198,8 @@ class Source:
         self._burst = min(2 * burst, LAST_BURST)
         return min(window.size, window.held + burst)
 
-    async def _pause(self) -> int:
-        """Let the others run, and wait until there is room."""
+    async def _pause(self) -> int | None:
+        """Let the others run, and wait until there is room; ``None`` if the run stops."""
         window = self._run.window
         # A generator's own scopes are open around us while it waits at a yield. What they cancel is
         # the generator, at its next step, and not our waiting.
@@ -206,7 +208,7 @@ class Source:
                 await checkpoint()
             while window.held >= window.size and not self._run.stopping:
                 await window.wait_as_source()
-        return self._next_pause()
+        return None if self._run.stopping else self._next_pause()
 
 
 async def close_iterator(iterator: Any) -> None:

@@ -6,7 +6,7 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,16 @@ class Stage(WorkerPool):
     :param run: the run
     :param plan: what to do
     :ivar chain: the chain that the stage's results are in
+    :ivar next_point: the stage that begins the chain after its own, if there is one
+    :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
     :ivar emit: hands a slot with its result to the next stage, or to the end of the chain
     """
 
     chain: Chain
+    next_point: Stage | None
     emit: Callable[[Slot], None]
+    takes_all = True
     wants_no_more = False
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
@@ -204,12 +208,28 @@ class Stage(WorkerPool):
 
     def may_add(self, slot: Slot) -> bool:
         """
-        Tell whether a child of *slot* may be added now: there is room, or the slot is the head.
+        Tell whether a child of *slot* may be added now.
+
+        There is room, or the slot is the head of the whole line: nothing before it could make room.
 
         :param slot: a slot of the stage's chain
         """
         window = self.run.window
-        return window.held < window.size or self.chain.head is slot
+        return window.held < window.size or (
+            self.chain.head is slot and all(stage.is_idle for stage in self._following())
+        )
+
+    def _following(self) -> Iterator[Stage]:
+        """Yield the stages that begin the chains after this one, as far as they take what comes."""
+        point = self.next_point
+        while point is not None and point.takes_all:
+            yield point
+            point = point.next_point
+
+    @property
+    def is_idle(self) -> bool:
+        """For a stage that begins a chain: whether nothing in it goes on without more input."""
+        return self.chain.head is None
 
     async def wait_for_room(self, slot: Slot) -> None:
         """
@@ -222,7 +242,9 @@ class Stage(WorkerPool):
         :raises RunStopped: if the run stops
         """
         window = self.run.window
-        self.chain.watched += 1
+        chains = [self.chain, *(stage.chain for stage in self._following())]
+        for chain in chains:
+            chain.watched += 1
         self._waiting += 1
         self.relieve()
         try:
@@ -244,7 +266,8 @@ class Stage(WorkerPool):
             else:
                 raise RunStopped
         finally:
-            self.chain.watched -= 1
+            for chain in chains:
+                chain.watched -= 1
             self._waiting -= 1
         # We were woken because there is room; if it is for more than one, so is the wake-up.
         window.hand_on()

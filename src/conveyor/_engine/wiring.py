@@ -84,6 +84,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     chain = OrderedChain() if ordered else ArrivalChain()
     chains: list[Chain] = [chain]
     stages: list[Stage] = []
+    points: list[Stage] = []  # those that begin the chains after the first
     source = Source(run, (None,) if data is NO_DATA else data, chain)
     upstream: Source | Stage = source
     for plan in plans:
@@ -99,6 +100,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             else:
                 stage = single = SingleStage(run, plan)
                 intake.on_ready = partial(_forward_in_order, intake, single)
+            points.append(stage)
         else:
             stage = single = SingleStage(run, plan)
             upstream.emit = single.put
@@ -106,8 +108,12 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
         stages.append(stage)
         upstream = stage
     upstream.emit = chain.finish
-    for each in chains:
-        each.on_head = partial(_let_head_go, [stage for stage in stages if stage.chain is each])
+    for position, each in enumerate(chains):
+        members = [stage for stage in stages if stage.chain is each]
+        for stage in members:
+            stage.next_point = points[position] if position < len(points) else None
+        each.on_head = partial(_let_head_go, members)
+        each.on_empty = partial(_let_line_go, chains, points[:position])
     return Wiring(source, stages, chains)
 
 
@@ -122,8 +128,20 @@ def _forward_in_order(intake: Chain, stage: SingleStage) -> None:
 
 
 def _let_head_go(stages: Sequence[Stage], head: Slot) -> None:
-    """The head may go on whatever the window says, wherever in its chain it is stuck."""
+    """Let a new head look whether it may go on, wherever in its chain it is stuck."""
     if head.parked is not None:
         head.parked.set()
     for stage in stages:
         stage.relieve()
+
+
+def _let_line_go(chains: Sequence[Chain], points: Sequence[Stage]) -> None:
+    """Let the head of the last chain that is not empty look whether it may go on now."""
+    for chain, point in zip(reversed(chains[: len(points)]), reversed(points), strict=True):
+        if not (point.takes_all and point.is_idle):
+            return
+        head = chain.head
+        if head is not None:
+            if head.parked is not None:
+                head.parked.set()
+            return
