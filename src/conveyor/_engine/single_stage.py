@@ -70,6 +70,9 @@ class SingleStage(Stage):
             call = await self.prepare()
             await self.serve_isolated(call, rescued, await call.begin())
             self._rescuing = False
+            self._refresh()
+            if self.queue and self.wakeable:
+                self.summon()
             return self.relieve()
         call = await self.prepare()
         self.arrive()
@@ -171,6 +174,8 @@ class SingleStage(Stage):
         """Wake or start a worker; for a jammed stage, let the head through."""
         if self.is_jammed and not self._idle:
             self._rescue()
+        elif self.is_crowded:
+            self.wakeable = False  # until the rescued call has ended
         else:
             super().summon()
 
@@ -201,7 +206,8 @@ class SingleStage(Stage):
         Serve the head of the chain if it is queued here while every worker waits for it to leave.
 
         The one worker beyond the limit that this takes does not mean one call more at a time: the
-        generators of the others are suspended, and stay so while it runs (:attr:`is_crowded`).
+        generators of the others are suspended, and stay so while it runs (:attr:`is_crowded`), and
+        nobody is summoned beyond the limit.
         """
         head = self.chain.head
         if head is None or self._rescuing or self.run.stopping or head not in self.queue:
