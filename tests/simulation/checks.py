@@ -35,11 +35,14 @@ class _Check:
         self.found += self.expected.problems
         if self.how == "nothing":
             return [*self.found, "the consumer has come to no end"]
-        if self.journal.is_strict and self.journal.left_open:
-            self.found.append(f"alive at the {self.how}: {', '.join(self.journal.left_open)}")
         self.check_ending()
         self.check_results()
         self.check_calls()
+        self.check_starts()
+        if self.how == "error":
+            self.check_ready()
+        if self.is_complete and self.journal.run.window.held:
+            self.found.append(f"{self.journal.run.window.held} places were never given back")
         if self.stats is not None:
             self.check_statistics(self.stats)
         return self.found
@@ -98,6 +101,33 @@ class _Check:
             self.found.append(f"calls too many: {dict(extra)}")
         if self.is_complete and (missing := wanted - made):
             self.found.append(f"calls missing: {dict(missing)}")
+
+    def check_starts(self) -> None:
+        """Where calls start in input order, they did."""
+        for spec in self.scenario.stages:
+            begun = self.journal.begun[spec.number]
+            inputs = self.expected.inputs[spec.number]
+            if spec.kind != "single" or spec.is_generator or not self.scenario.ordered:
+                continue
+            if spec.starts_in_order and begun != inputs[: len(begun)]:
+                self.found.append(f"stage {spec.number} began {begun}, its input was {inputs}")
+
+    def check_ready(self) -> None:
+        """What was ready before the failure has been delivered before it."""
+        spec, stages = self.journal.consumer, self.scenario.stages
+        in_any_order = not self.scenario.ordered and stages and stages[-1].kind == "single"
+        if spec.style == "collect" or spec.leave_after is not None or not in_any_order:
+            return
+        last = stages[-1].number
+        if stages[-1].shape not in ("value", "whole"):
+            return
+        ready = 0
+        for _, what, *details in self.journal.trace:
+            if what == "fail":
+                break
+            ready += what == "exit" and details[0] == last and details[2] == ""
+        if len(self.journal.received) < ready:
+            self.found.append(f"{ready} were ready, received {len(self.journal.received)}")
 
     # What was counted
 

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from conveyor import StreamClosedError
 
@@ -50,11 +51,11 @@ class Consumer:
     async def cancel_natively(self, when: float) -> None:
         task = asyncio.ensure_future(self.consume())
         await asyncio.sleep(when)
-        task.cancel("enough")
+        requested = task.cancel("enough")
         await asyncio.wait([task])
         if not self.journal.ending:
             self.journal.end("cancelled")  # before its first step
-        if not task.cancelled() and self.journal.ending[0] == "cancelled":
+        if requested and not task.cancelled():
             self.journal.problem("the cancellation was swallowed")
 
     async def consume(self) -> None:
@@ -98,6 +99,7 @@ class Consumer:
                 if spec.leave_by == "wait":
                     await nap(LONG)
                 else:
+                    await turn(spec.turns)
                     journal.is_ending = True
                     if spec.leave_by == "drop":
                         drop(iterator)
@@ -107,6 +109,7 @@ class Consumer:
                     return await self.leave(iterator)
             # Cancelled in here, the iterator ends its run before it goes on.
             journal.is_strict = True
+            journal.look()
             try:
                 result = await anext(iterator)
             except StopAsyncIteration:
@@ -120,8 +123,9 @@ class Consumer:
         if self.spec.leave_by == "raise":
             raise BodyError
         if self.spec.leave_by == "aclose":
-            journal.is_strict = True
+            journal.is_strict = journal.is_gone = True
             await self.stream.aclose()
+            journal.check_rest("return of aclose()")
             await iterator.aclose()
             try:
                 await anext(iterator)
@@ -139,7 +143,8 @@ class Consumer:
         async with self.stream as results:
             while True:
                 if len(journal.received) == spec.leave_after:
-                    journal.is_ending = True
+                    await turn(spec.turns)
+                    journal.is_ending = journal.is_gone = True
                     return await self.leave(results)
                 try:
                     result = await self.next_in_time(results)
@@ -152,9 +157,10 @@ class Consumer:
     async def next_in_time(self, results: Any) -> Any:
         """Wait for the next result as long as patience lasts, again and again."""
         patience = self.spec.patience
-        if patience is None:
-            return await anext(results)
         while True:
+            self.journal.look()
+            if patience is None:
+                return await anext(results)
             with anyio.move_on_after(patience):
                 return await anext(results)
             self.journal.note("impatient")
@@ -163,6 +169,12 @@ class Consumer:
     async def rest(self) -> None:
         naps = self.spec.naps
         await nap(naps[len(self.journal.received) % len(naps)])
+
+
+async def turn(turns: int) -> None:
+    """Let others run so many times."""
+    for _ in range(turns):
+        await checkpoint()
 
 
 def drop(iterator: Any) -> None:

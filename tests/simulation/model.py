@@ -66,8 +66,8 @@ class Expected:
         self.early = -1
         self.calls: Counter[tuple[int, str]] = Counter()
         self.tallies: list[Tally] = []
+        self.inputs: list[list[str]] = []
         self.problems: list[str] = []
-        self.is_predicted = True
 
 
 def expect(scenario: Scenario, prefix: str, observed: Observed) -> Expected:
@@ -102,6 +102,7 @@ class _Model:
             expected.tallies.append(tally := Tally())
             if self.scenario.ordered and spec.starts_in_order:
                 stream = _until_failure(stream)
+            expected.inputs.append([str(each) for each in stream if not isinstance(each, Fatal)])
             if spec.kind == "single":
                 stream = self.single(spec, stream, tally)
             elif spec.kind == "batch":
@@ -141,7 +142,6 @@ class _Model:
         elif self.scenario.ordered:
             value = side_value(spec, position)
         else:
-            self.expected.is_predicted = False
             value = self.observed.sides.get((spec.number, text))
         self.expected.calls[spec.number, text] += 1
         if value is None:
@@ -154,7 +154,6 @@ class _Model:
         if self.scenario.ordered and spec.max_wait is None:
             batches = _chunks(spec, values, is_over=not fatals)
         else:
-            self.expected.is_predicted = False
             batches = self.observed.batches.get(spec.number, [])
             self.check_batches(spec, values, batches)
         taken = sum(map(len, batches))

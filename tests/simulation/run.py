@@ -76,6 +76,7 @@ async def _play(world: World, problems: list[str]) -> None:
         streams = [pipeline(*source.arguments()) for source in sources]
         async with anyio.create_task_group() as consumers:
             for stream, journal in zip(streams, world.journals, strict=True):
+                journal.stream = stream
                 consumers.start_soon(Consumer(stream, journal).run)
         await anyio.sleep(LONG)
         collect_garbage()

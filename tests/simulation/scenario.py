@@ -8,7 +8,7 @@ half a tick off, so that the model can tell which call is too late.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
@@ -112,6 +112,7 @@ class ConsumerSpec:
     naps: tuple[int, ...] = (0,)
     leave_after: int | None = None
     leave_by: str = "break"
+    turns: int = 0
     patience: float | None = None
     cancel_at: int | None = None
     cancel_by: str = "scope"
@@ -157,6 +158,8 @@ class _Maker:
         return self.random.randrange(sides) == 0
 
     def scenario(self) -> Scenario:
+        if self.one_in(10):
+            return self.timed_scenario()
         source = self.source()
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
@@ -170,6 +173,22 @@ class _Maker:
             source=source,
             stages=stages,
             consumers=tuple(self.consumer() for _ in range(2 if self.twice else 1)),
+        )
+
+    def timed_scenario(self) -> Scenario:
+        """A slow source and a batch with a timer, which can be foreseen without a window."""
+        source = SourceSpec(
+            kind=self.pick(["async_generator", "iterator", "group"]),
+            count=self.pick([5, 13, 30]),
+            naps=self.pick([(1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]),
+        )
+        batch = self.call(0, "batch", self.pick(["value", "list"]))
+        batch = replace(
+            self.batch(batch), max_size=self.pick([4, 9]), max_wait=self.pick([1, 2, 4])
+        )
+        consumers = (self.consumer(),)
+        return Scenario(
+            self.seed, ordered=self.ordered, source=source, stages=(batch,), consumers=consumers
         )
 
     def source(self) -> SourceSpec:
@@ -210,15 +229,13 @@ class _Maker:
         if spec.shape == "value" and spec.is_async and not spec.trouble and self.one_in(5):
             side = self.pick(["coroutine"] if self.twice else ["stream", "stream", "coroutine"])
         fails = side and not self.calm and self.one_in(3)
-        return StageSpec(
-            **{
-                **vars(spec),
-                "in_order": self.one_in(6),
-                "side": side,
-                "side_fails_at": self.random.randint(0, 8) if fails else None,
-                **({"timeout": None, "attempts": 1} if side else {}),
-            }
+        spec = replace(
+            spec,
+            in_order=self.one_in(6),
+            side=side,
+            side_fails_at=self.random.randint(0, 8) if fails else None,
         )
+        return replace(spec, timeout=None, attempts=1) if side else spec
 
     def first_stage(self, source: SourceSpec) -> StageSpec:
         shape = self.pick(["list", "generator", "async_generator", "async_generator", "value"])
@@ -274,15 +291,11 @@ class _Maker:
         )
 
     def batch(self, spec: StageSpec) -> StageSpec:
-        max_size = self.random.randint(1, 6)
-        return StageSpec(
-            **{
-                **vars(spec),
-                "max_size": max_size,
-                "min_size": self.random.randint(1, max_size),
-                "max_wait": self.pick([None, None, 0, 1, 2, 4]),
-            }
-        )
+        max_wait = self.pick([None, None, 0, 1, 2, 4])
+        # A timer matters only to batches that are not full before.
+        max_size = self.random.randint(4, 9) if max_wait else self.random.randint(1, 6)
+        min_size = self.random.randint(1, 2 if max_wait else min(4, max_size))
+        return replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
 
     def process(self, number: int) -> StageSpec:
         # What depends on the order of the items has no model where there is none.
@@ -320,19 +333,19 @@ class _Maker:
         if self.calm or self.one_in(4):
             return spec
         ways = ["cancel"] if style == "collect" else ["cancel", "leave", "leave"]
-        if self.pick(ways) == "cancel":
-            return ConsumerSpec(
-                **{
-                    **vars(spec),
-                    "cancel_at": self.pick([0, 0, 1, 2, 3, 5, 8, 13]),
-                    "cancel_by": self.pick(["scope", "native"]),
-                }
+        cancels = self.pick(ways) == "cancel"
+        if cancels or (style != "collect" and self.one_in(4)):
+            spec = replace(
+                spec,
+                cancel_at=self.pick([0, 0, 1, 2, 3, 5, 8, 13]),
+                cancel_by=self.pick(["scope", "native"]),
             )
+        if cancels:
+            return spec
         leave_by = ["break", "aclose", "raise"] + (["drop", "wait"] if style == "plain" else [])
-        return ConsumerSpec(
-            **{
-                **vars(spec),
-                "leave_after": self.pick([0, 1, 1, 2, 3, 5, 8]),
-                "leave_by": self.pick(leave_by),
-            }
+        return replace(
+            spec,
+            leave_after=self.pick([0, 0, 1, 1, 2, 3, 5, 8]),
+            leave_by=self.pick(leave_by),
+            turns=self.pick([0, 1, 1, 2, 3]),
         )

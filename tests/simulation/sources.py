@@ -100,9 +100,21 @@ class SourceFactory:
                     await self.pause(position)
                     yield self.give(item)
                 await self.check_async(len(self.items))
-            finally:
-                # Not shielded: whoever waits at a yield is closed uncancelled.
+            except GeneratorExit:
+                await self.last_words()
+                raise
+            else:
                 await nap(self.spec.cleanup)
+
+    async def last_words(self) -> None:
+        """Await where the source is closed while it waits at a yield; that is not cancelled."""
+        if self.failure is not None:
+            return  # it has raised that GeneratorExit itself
+        try:
+            await nap(self.spec.cleanup)
+        except anyio.get_cancelled_exc_class():
+            self.journal.problem("the cleanup of the source was cancelled")
+            raise
 
     async def with_scope(self) -> AsyncIterator[Any]:
         """Holds a cancel scope of its own while it waits at a yield."""
@@ -171,6 +183,9 @@ class Opened:
         self.journal = factory.journal
 
     def __enter__(self) -> None:
+        # Another pipeline, which is the source, learns of it later.
+        if self.journal.is_gone and self.factory.spec.kind != "stream":
+            self.journal.problem("the source was entered although the consumer had left")
         self.journal.open["the source"] += 1
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:

@@ -165,6 +165,7 @@ class Stages:
                             yield output
                         except GeneratorExit:
                             call.resume(closing=True)
+                            await last_words(call)
                             raise
                         call.resume()
                     await step(call, len(call.plan.outputs))
@@ -209,6 +210,15 @@ async def step(call: Call, position: int) -> None:
         call.napping_since = None
     if plan.fails_after == position:
         await fail_async(plan.error, call.text)
+
+
+async def last_words(call: Call) -> None:
+    """Await in a generator that is closed where it waits; nobody may interrupt that."""
+    try:
+        await nap(call.spec.cleanup)
+    except anyio.get_cancelled_exc_class():
+        call.journal.problem(f"the cleanup of {call.text} was cancelled")
+        raise
 
 
 async def nap(ticks: int) -> None:
@@ -258,6 +268,7 @@ class Handler:
         if attempt != call.number:
             journal.problem(f"the handler is told {attempt} attempts, there were {call.number}")
         await nap(self.spec.naps[0])
+        journal.look()
         if self.spec.handler == "skip":
             call.settle(-len(parts))
             return True, None
@@ -297,6 +308,7 @@ class Process(BaseTask[Any, Any]):
         journal.see([text])
         journal.held -= 1
         await nap(nap_of(self.world.scenario.seed, number, text, self.spec.naps))
+        journal.look()
         if is_poison(self.world.scenario.seed, self.spec, text):
             error = Boom(text)
             journal.fail(Fatal(number, text, "boom"), error)

@@ -15,6 +15,7 @@ from typing import Any
 from anyio import current_time, get_cancelled_exc_class
 
 from .behaviour import Attempt, breaks_predicate, is_retried, parts_of
+from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .scenario import Scenario, StageSpec
 
@@ -54,51 +55,45 @@ class Journal:
         self.attempts: dict[tuple[int, str], Call] = {}
         self.failures: list[tuple[Fatal, BaseException]] = []
         self.pulled = 0
-        self.source_is_over = False
+        self.is_all_pulled = False
         self.received: list[Any] = []
         self.is_ending = False
-        self.is_waiting = False
+        self.is_gone = False
+        self.stream: Any = None
         self.held = 0
         self.open: Counter[str] = Counter()
         stages = len(scenario.stages)
         self.busy = [0] * stages
         self.running = [0] * stages
-        self.arrived = [0] * stages
+        self.arrivals: list[list[float]] = [[] for _ in range(stages)]
+        self.begun: list[list[str]] = [[] for _ in range(stages)]
         self.started = [0] * stages
         self.is_strict = False
         self._unseen: set[str] = set()
         self._now = 0.0
         self.ending: tuple[Any, ...] = ()
-        self.left_open: list[str] = []
         self.consumer = scenario.consumers["ab".index(prefix)]
         cancel_at = self.consumer.cancel_at
         self._cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
-        self._prompt = [_starts_promptly(scenario, spec) for spec in scenario.stages]
+        self._idleness = Idleness(self)
 
     def note(self, what: str, *details: Any) -> None:
-        """Write an event down; when the clock has moved, look at what it left behind."""
+        """Write an event down."""
+        self.look()
+        self.trace.append((self._now, what, *details))
+
+    def look(self) -> None:
+        """When the clock has moved, look at what it left behind."""
         now = current_time()
         if now != self._now:
             if not self.is_ending and self._now < self._cancelled_at:
-                self.check_nobody_idles()
+                self._idleness.check(self._now)
             self._now = now
-        self.trace.append((now, what, *details))
 
     def problem(self, text: str) -> None:
         """Write down what should not have been."""
         self.problems.append(f"at {self._now:g}: {text}")
-
-    def check_nobody_idles(self) -> None:
-        """The clock moves only when nothing can be done: no item waits while a worker is free."""
-        for spec, prompt in zip(self.scenario.stages, self._prompt, strict=True):
-            number = spec.number
-            waiting = self.arrived[number] - self.started[number]
-            if prompt and waiting > 0 and self.busy[number] < spec.effective_limit:
-                self.problem(
-                    f"{waiting} item(s) waited for stage {number}, which had "
-                    f"{self.busy[number]} of {spec.effective_limit} calls in flight"
-                )
 
     # Source and consumer
 
@@ -113,6 +108,13 @@ class Journal:
         if window is not None and self.held > window + self._slack and not blind:
             self.problem(f"{self.held} items held, max_in_flight={window}")
         self.arrive(0)
+        if self.pulled == self.scenario.source.count:
+            self.is_all_pulled = True
+
+    @property
+    def run(self) -> Any:
+        """The run itself, for what cannot be seen from outside."""
+        return getattr(self.stream, "_run", None)
 
     def receive(self, result: Any) -> None:
         """The consumer gets a result."""
@@ -125,7 +127,13 @@ class Journal:
         self.note("end", ending[0])
         self.is_ending = True
         self.ending = ending
-        self.left_open = [f"{name} × {count}" for name, count in (+self.open).items()]
+        if self.is_strict:
+            self.check_rest(ending[0])
+
+    def check_rest(self, when: str) -> None:
+        """Nothing may be alive any more."""
+        for name, count in (+self.open).items():
+            self.problem(f"{name} × {count} alive at the {when}")
 
     def fail(self, fatal: Fatal, error: BaseException) -> None:
         """Something fails that ends the run."""
@@ -137,8 +145,8 @@ class Journal:
 
     def arrive(self, number: int) -> None:
         """An item is on its way to a stage."""
-        if number < len(self.arrived):
-            self.arrived[number] += 1
+        if number < len(self.arrivals):
+            self.arrivals[number].append(self._now)
 
     def see(self, parts: list[str]) -> None:
         """Items of a list that had no place for certain turn up."""
@@ -203,7 +211,9 @@ class Call:
     def begin(self) -> None:
         """The call takes its items; its worker is busy until it settles."""
         journal, spec = self.journal, self.spec
+        self.check_age()
         journal.see(self.parts)
+        journal.begun[spec.number].append(self.text)
         journal.started[spec.number] += len(self.parts)
         journal.busy[spec.number] += 1
         if spec.kind == "batch":
@@ -214,6 +224,20 @@ class Call:
         limit = spec.effective_limit + spec.expands
         if journal.busy[spec.number] > limit:
             journal.problem(f"{journal.busy[spec.number]} calls in stage {spec.number}, {limit=}")
+
+    def check_age(self) -> None:
+        """A batch that is not full leaves at the end of the input, or by its age."""
+        journal, spec = self.journal, self.spec
+        if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
+            return
+        if journal.scenario.source.kind not in ("none", "memory", "stream") and sees_arrivals(
+            journal.scenario, spec
+        ):
+            first = journal.arrivals[spec.number][journal.started[spec.number]]
+            if journal._now < first + spec.max_wait:
+                journal.problem(
+                    f"stage {spec.number}: {self.parts} sent before max_wait has passed"
+                )
 
     def run(self) -> None:
         """User code runs from here on."""
@@ -324,18 +348,3 @@ def _slack_of(scenario: Scenario) -> int:
         slack += spec.effective_limit * spec.max_size if spec.isolates else 0
     # A source that waits for its next item has made sure of a place before; a list may take it.
     return slack + (1 if slack else 0)
-
-
-def _starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
-    """Say whether an item that arrives is taken as soon as a worker is free."""
-    if spec.kind != "single" or spec.side or spec.shape == "list" or scenario.parallelism:
-        return False
-    if scenario.ordered and spec.starts_in_order:
-        return False
-    # A generator does not begin before there is room for its first value.
-    if spec.is_generator and scenario.window is not None:
-        return False
-    # One that takes only a few ends the run before anybody outside can know.
-    if any(each.shape == "few" for each in scenario.stages):
-        return False
-    return scenario.source.kind != "none" or spec.number > 0

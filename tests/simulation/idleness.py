@@ -1,0 +1,91 @@
+"""
+The clock moves only when nothing can be done: so whenever it does, nobody may be idle who had
+something to do. A forgotten wake-up that merely delays things shows here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .scenario import Scenario, StageSpec
+
+if TYPE_CHECKING:
+    from .world import Journal
+
+__all__ = ["Idleness"]
+
+
+class Idleness:
+    """
+    Finds those who idle, in the stages of which enough can be seen from outside.
+
+    :param journal: of the run
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.scenario = scenario = journal.scenario
+        self.prompt = [spec for spec in scenario.stages if starts_promptly(scenario, spec)]
+
+    def check(self, now: float) -> None:
+        """Look at the run as the clock is about to leave *now*."""
+        for spec in self.prompt:
+            busy, limit = self.journal.busy[spec.number], spec.effective_limit
+            if busy < limit and (waiting := self.waiting(spec, now)) > 0:
+                self.journal.problem(
+                    f"{waiting} item(s) waited for stage {spec.number}, which had "
+                    f"{busy} of {limit} calls in flight"
+                )
+        self.check_window()
+
+    def waiting(self, spec: StageSpec, now: float) -> int:
+        """Return how many items a call could begin with."""
+        arrivals = self.journal.arrivals[spec.number]
+        started = self.journal.started[spec.number]
+        waiting = len(arrivals) - started
+        if spec.kind == "single" or waiting >= spec.max_size:
+            return waiting
+        if spec.max_wait is None or waiting < spec.min_size:
+            return 0
+        return waiting if now >= arrivals[started] + spec.max_wait else 0
+
+    def check_window(self) -> None:
+        """Look inside: whoever waits for room waits for a reason."""
+        run: Any = self.journal.run
+        if run is None or run.stopping:
+            return
+        window = run.window
+        if window._expansions and window.held <= window.resume_at:
+            self.journal.problem(f"a generator waited, {window.room} places were free")
+        source_may = window.held <= window.resume_at and not window._expansions
+        if window._source is not None and source_may:
+            self.journal.problem(f"the source waited, {window.room} places were free")
+
+
+def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
+    """Say whether an item that arrives is taken as soon as a worker is free."""
+    # A worker waits, unseen, for room for a list or for its share of the parallelism, or goes on
+    # with the halves of a batch.
+    is_seen = spec.shape != "list" or scenario.window is None
+    if spec.side or spec.isolates or not is_seen or scenario.parallelism is not None:
+        return False
+    # A generator does not begin before there is room for its first value.
+    if spec.is_generator and scenario.window is not None:
+        return False
+    # One that takes only a few ends the run before anybody outside can know.
+    if any(each.shape == "few" for each in scenario.stages):
+        return False
+    if spec.kind == "batch":
+        return sees_arrivals(scenario, spec)
+    if scenario.ordered and spec.starts_in_order:
+        return False
+    return spec.kind == "single" and (scenario.source.kind != "none" or spec.number > 0)
+
+
+def sees_arrivals(scenario: Scenario, spec: StageSpec) -> bool:
+    """Say whether it can be seen from outside when exactly each item reaches an order point."""
+    if spec.number == 0:
+        return scenario.source.kind not in ("none", "stream", "memory")
+    before = scenario.stages[spec.number - 1]
+    hidden = before.shape in ("list", "nested") or before.isolates
+    return not scenario.ordered and not hidden
