@@ -107,7 +107,7 @@ def parametrize(condition: Callable[[Snippet], bool]) -> pytest.MarkDecorator:
 
 @pytest.fixture(params=["asyncio", "trio"])
 def virtual_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """``anyio.run()`` uses this backend unless it is told Trio, with a clock of its own."""
+    """``anyio.run()`` uses this backend and a clock of its own, unless it is told otherwise."""
     real_run = anyio.run
 
     def run(
@@ -116,9 +116,10 @@ def virtual_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         backend: str = "asyncio",
         backend_options: dict[str, Any] | None = None,
     ) -> Any:
-        backend, options = in_virtual_time(request.param if backend == "asyncio" else backend)
-        options.update(backend_options or {})
-        return real_run(func, *args, backend=backend, backend_options=options)
+        if backend_options is None:
+            backend = request.param if backend == "asyncio" else backend
+            backend, backend_options = in_virtual_time(backend)
+        return real_run(func, *args, backend=backend, backend_options=backend_options)
 
     monkeypatch.setattr(anyio, "run", run)
     name: str = request.param

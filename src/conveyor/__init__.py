@@ -27,6 +27,7 @@ Where things are:
 ``context``         settings of a run, and data shared by its tasks
 ``error_handling``  retry settings, error handlers, every public exception
 ``statistics``      what a run has counted
+``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================
 """

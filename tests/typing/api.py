@@ -24,6 +24,7 @@ from conveyor.calls import TaskCall
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
+from conveyor.testing import ProbeConsumer, ProbeSource, backend_options, check_task, run, shake
 
 
 class Base: ...
@@ -487,3 +488,25 @@ class Wrapped(BaseTask[int, int]):
 
 
 assert_type(double | Deduplicate() | Wrapped(), Pipeline[int, int])
+
+
+# The kit for tests
+
+
+async def count_up(start: int, word: str) -> list[int]:
+    return [start, len(word)]
+
+
+assert_type(run(count_up, 1, "x", backend="trio", seed=1), list[int])
+assert_type(backend_options("trio", 1), tuple[str, dict[str, Any]])
+shake(count_up, 1, "x", seeds=range(3))
+
+
+async def probes() -> None:
+    source: ProbeSource[int] = ProbeSource()
+    await source.send(1)
+    async with ProbeConsumer(double(source)) as consumer:
+        assert_type(consumer, ProbeConsumer[int])
+        assert_type(await consumer.next(), int)
+        assert_type(consumer.received, list[int])
+    await check_task(length, ["a"], [1])

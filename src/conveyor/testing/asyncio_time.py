@@ -111,7 +111,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop, VirtualClock):
         :param reason: what is wrong
         """
         tasks = asyncio.all_tasks(self)
-        error = kind(report(reason, tasks))
+        error = kind(report(self.activity + reason, tasks))
         if self._watched is None or self._forced:
             # Not watched, or cancelling did not help: stop the loop itself.
             raise error
@@ -124,6 +124,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop, VirtualClock):
             for task in tasks:
                 task.cancel()
 
+    def take_error(self) -> RuntimeError | None:
+        """Return the reason for which the watch is ending what it watches, and forget it."""
+        error, self._error = self._error, None
+        return error
+
     async def watch(self, function: Callable[[], Awaitable[T]]) -> T:
         """
         Run *function* so that a deadlock, or a livelock, ends it and becomes its error.
@@ -135,8 +140,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop, VirtualClock):
             return await function()
         finally:
             self._watched = None
-            if self._error is not None:
-                error, self._error = self._error, None
+            if (error := self.take_error()) is not None:
                 raise error from None
 
     def run_in_executor(

@@ -41,7 +41,7 @@ MAX_TICKS = 1_000_000
 DEADLOCK = "deadlock: no task can run and no timer is set"
 
 #: Turns for what has been cancelled to end, before it is ended by force.
-GRACE_TICKS = 10_000
+GRACE_TICKS = 1_000
 
 # Pools whose threads live on while idle. Their work holds the clock, so they need no patience.
 _POOL_THREADS = ("AnyIO worker thread", "Trio thread", "asyncio_")
@@ -58,6 +58,9 @@ class TickLimitError(RuntimeError):
 class VirtualClock(ABC):
     """A clock that jumps, and the watch over what runs by it."""
 
+    #: What is going on, for the error if it never ends; a check says its name.
+    activity = ""
+
     @abstractmethod
     def hold(self) -> None:
         """Keep the clock from jumping until :meth:`release` has been called as often."""
@@ -65,6 +68,10 @@ class VirtualClock(ABC):
     @abstractmethod
     def release(self) -> None:
         """Take back one :meth:`hold`."""
+
+    @abstractmethod
+    def take_error(self) -> RuntimeError | None:
+        """Return the reason for which the watch is ending what it watches, and forget it."""
 
     @abstractmethod
     async def watch(self, function: Callable[[], Awaitable[T]]) -> T:

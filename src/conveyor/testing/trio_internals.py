@@ -72,12 +72,13 @@ class _Shuffler:
         self._context.runner.runq.extend(late)
 
 
-def throw_into(task: Any, error: BaseException) -> None:
+def throw_into(task: Any, error: BaseException, kill: bool = False) -> None:
     """
     Raise *error* in *task* where it waits, or at its next step; shields do not matter.
 
     :param task: a task that is not running right now
     :param error: what to raise
+    :param kill: end the task by the error, whatever it would do about it
     """
 
     def raise_error() -> None:
@@ -85,5 +86,11 @@ def throw_into(task: Any, error: BaseException) -> None:
 
     if task._abort_func is not None:
         task._attempt_abort(raise_error)
-    elif task._next_send_fn is not None:
+    if task._next_send_fn is not None:
         task._next_send_fn, task._next_send = task.coro.throw, error
+        if kill:
+            task._next_send_fn, task._next_send = _raise, error
+
+
+def _raise(error: BaseException) -> None:
+    raise error

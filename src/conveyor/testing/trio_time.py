@@ -82,6 +82,7 @@ class TrioWatch(trio.abc.Instrument, VirtualClock):
         self._ticks_left = max_ticks
         self._idle_since: float | None = None
         self._error: RuntimeError | None = None
+        self._given_up = 0
         self._threads = HeldThreads("trio")
         _watches[mock] = self
 
@@ -96,6 +97,11 @@ class TrioWatch(trio.abc.Instrument, VirtualClock):
         if not self._held:
             self._clock.autojump_threshold = 0
 
+    def take_error(self) -> RuntimeError | None:
+        """Return the reason for which the watch is ending what it watches, and forget it."""
+        error, self._error = self._error, None
+        return error
+
     async def watch(self, function: Callable[[], Awaitable[T]]) -> T:
         """
         Run *function* so that a deadlock, or a livelock, ends it and becomes its error.
@@ -106,8 +112,7 @@ class TrioWatch(trio.abc.Instrument, VirtualClock):
             return await function()
         finally:
             # The error itself may have been swallowed on its way, or be in an exception group.
-            if self._error is not None:
-                error, self._error = self._error, None
+            if (error := self.take_error()) is not None:
                 raise error from None
 
     def before_run(self) -> None:
@@ -147,13 +152,14 @@ class TrioWatch(trio.abc.Instrument, VirtualClock):
     def _give_up(self, kind: type[RuntimeError], reason: str) -> None:
         """Raise an error in the main task; if that has not helped, in every task."""
         tasks = _users_tasks()
-        if self._error is None:
-            self._error = kind(report(reason, tasks))
+        self._given_up += 1
+        if self._given_up == 1:
+            self._error = kind(report(self.activity + reason, tasks))
             # The first one is the main task.
             throw_into(tasks[0], self._error)
-        else:
-            for task in reversed(tasks):
-                throw_into(task, kind(reason))
+            return
+        for task in reversed(tasks):
+            throw_into(task, kind(reason), kill=self._given_up > 2)
 
 
 def trio_tasks(task: trio.lowlevel.Task | None) -> Iterator[trio.lowlevel.Task]:
