@@ -15,8 +15,8 @@ from anyio.lowlevel import checkpoint
 from conveyor import StreamClosedError
 
 from .failures import BodyError
+from .processes import nap
 from .scenario import ConsumerSpec
-from .stages import nap
 from .world import Journal
 
 __all__ = ["Consumer"]

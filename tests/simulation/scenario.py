@@ -136,7 +136,6 @@ class Scenario:
         return _Maker(seed).scenario()
 
 
-#: One in so many calls fails; a run has many calls.
 RATES = [3, 6, 15, 30]
 NAPS = [(0,), (0,), (1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]
 TURNS = [(0,), (0, 1), (0, 1, 3)]
