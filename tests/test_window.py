@@ -521,6 +521,35 @@ async def test_long_lists_jam_no_stage_either() -> None:
     assert await pipeline(list("abcd")).collect() == expected
 
 
+async def test_nobody_is_summoned_beside_a_rescued_call_beyond_the_limit() -> None:
+    """Not even a worker that has become idle meanwhile, while the list of another waits."""
+    sizes, naps = [4, 0, 2, 0, 2], [1, 1, 2, 0, 3]
+    running, most = 0, 0
+
+    @single_task
+    async def three(x: int) -> AsyncIterator[int]:
+        for number in range(3):
+            yield 3 * x + number
+
+    @single_task(concurrency_limit=2)
+    async def several(x: int) -> list[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(naps[x % 5])
+        running -= 1
+        return [x] * sizes[x % 5]
+
+    pipeline = (three | several).with_context(max_in_flight=6, execution_mode="as_completed")
+    received = []
+    async with pipeline(range(12)) as results:
+        async for result in results:
+            received.append(result)
+            await anyio.sleep(1)
+    assert sorted(received) == [x for x in range(36) for _ in range(sizes[x % 5])]
+    assert most == 2
+
+
 async def test_a_rescued_call_does_not_run_beside_another() -> None:
     """With a limit of one, two generators never run at once, even if one let the other by."""
     running = most = 0

@@ -114,18 +114,25 @@ class _Check:
 
     def check_ready(self) -> None:
         """What was ready before the failure has been delivered before it."""
-        spec, stages = self.journal.consumer, self.scenario.stages
-        in_any_order = not self.scenario.ordered and stages and stages[-1].kind == "single"
-        if spec.style == "collect" or spec.leave_after is not None or not in_any_order:
+        consumer, stages = self.journal.consumer, self.scenario.stages
+        if consumer.style == "collect" or consumer.leave_after is not None or not stages:
             return
-        last = stages[-1].number
-        if stages[-1].shape not in ("value", "whole"):
-            return
-        ready = 0
+        last = stages[-1]
+        done: list[str] = []
         for _, what, *details in self.journal.trace:
             if what == "fail":
                 break
-            ready += what == "exit" and details[0] == last and details[2] == ""
+            returned = what == "exit" and last.shape in ("value", "whole") and details[2] == ""
+            if (returned or what == "give") and details[0] == last.number:
+                done.append(details[1])
+        if last.isolates or last.kind == "process":
+            return
+        ready = len(done)
+        if self.scenario.ordered:
+            # With one stage only, what is not done is known to be in the way.
+            is_plain = len(stages) == 1 and last.kind == "single" and last.shape == "value"
+            inputs = self.expected.inputs[-1] if is_plain else []
+            ready = next((n for n, text in enumerate(inputs) if text not in done), len(inputs))
         if len(self.journal.received) < ready:
             self.found.append(f"{ready} were ready, received {len(self.journal.received)}")
 

@@ -64,7 +64,10 @@ class Idleness:
 
 def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     """Say whether an item that arrives is taken as soon as a worker is free."""
-    if spec.side or spec.shape == "list" or scenario.parallelism is not None:
+    # A worker waits, unseen, for room for a list or for its share of the parallelism, or goes on
+    # with the halves of a batch.
+    is_seen = spec.shape != "list" or scenario.window is None
+    if spec.side or spec.isolates or not is_seen or scenario.parallelism is not None:
         return False
     # A generator does not begin before there is room for its first value.
     if spec.is_generator and scenario.window is not None:

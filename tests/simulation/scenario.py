@@ -136,7 +136,6 @@ class Scenario:
         return _Maker(seed).scenario()
 
 
-#: One in so many calls fails; a run has many calls.
 RATES = [3, 6, 15, 30]
 NAPS = [(0,), (0,), (1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]
 TURNS = [(0,), (0, 1), (0, 1, 3)]
@@ -158,6 +157,8 @@ class _Maker:
         return self.random.randrange(sides) == 0
 
     def scenario(self) -> Scenario:
+        if self.one_in(10):
+            return self.timed_scenario()
         source = self.source()
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
@@ -171,6 +172,22 @@ class _Maker:
             source=source,
             stages=stages,
             consumers=tuple(self.consumer() for _ in range(2 if self.twice else 1)),
+        )
+
+    def timed_scenario(self) -> Scenario:
+        """A slow source and a batch with a timer, which can be foreseen without a window."""
+        source = SourceSpec(
+            kind=self.pick(["async_generator", "iterator", "group"]),
+            count=self.pick([5, 13, 30]),
+            naps=self.pick([(1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]),
+        )
+        batch = self.call(0, "batch", self.pick(["value", "list"]))
+        batch = replace(
+            self.batch(batch), max_size=self.pick([4, 9]), max_wait=self.pick([1, 2, 4])
+        )
+        consumers = (self.consumer(),)
+        return Scenario(
+            self.seed, ordered=self.ordered, source=source, stages=(batch,), consumers=consumers
         )
 
     def source(self) -> SourceSpec:
@@ -273,13 +290,11 @@ class _Maker:
         )
 
     def batch(self, spec: StageSpec) -> StageSpec:
-        max_size = self.random.randint(1, 6)
-        return replace(
-            spec,
-            max_size=max_size,
-            min_size=self.random.randint(1, max_size),
-            max_wait=self.pick([None, None, 0, 1, 2, 4]),
-        )
+        max_wait = self.pick([None, None, 0, 1, 2, 4])
+        # A timer matters only to batches that are not full before.
+        max_size = self.random.randint(4, 9) if max_wait else self.random.randint(1, 6)
+        min_size = self.random.randint(1, 2 if max_wait else min(4, max_size))
+        return replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
 
     def process(self, number: int) -> StageSpec:
         # What depends on the order of the items has no model where there is none.

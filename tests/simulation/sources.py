@@ -15,7 +15,7 @@ from conveyor import SingleTask
 from .behaviour import nap_of
 from .failures import error_of, fail_async
 from .model import Fatal, source_items
-from .stages import nap
+from .processes import nap
 from .world import Journal
 
 __all__ = ["SourceFactory"]

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, S
 from contextlib import suppress
 from inspect import isawaitable
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from anyio import create_task_group, sleep
 from anyio.lowlevel import checkpoint
@@ -37,7 +37,7 @@ async def check_task(
     items: Iterable[In],
     expected: Sequence[Out] | None = None,
     *,
-    modes: Sequence[ExecutionMode] = ("ordered", "as_completed"),
+    modes: Sequence[Literal["ordered", "as_completed"]] = ("ordered", "as_completed"),
     takes_all: bool = True,
     window: int | None = 100,
     ticks: int = 20,
