@@ -164,7 +164,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Play random runs from many seeds; arguments are --seeds, --start, --backend and --seed."""
+    """Run what takes long; arguments (--seeds, --start, --backend, --seed) go to the simulation."""
     session.install(".", *dependencies("test"))
+    if not session.posargs:
+        session.run("python", "-m", "pytest", "-m", "soak")
     with session.chdir("tests"):
         session.run("python", "-m", "simulation", *session.posargs)

@@ -543,6 +543,51 @@ async def test_the_end_of_a_long_pipeline_takes_no_deep_stack(kind: str, mode: A
     assert await pipeline([0, 1, 2] if kind == "filtering" else []).collect() == []
 
 
+@pytest.mark.parametrize("way", ["returns", "raises", "is collected later"])
+def test_a_loop_may_end_while_an_iterator_is_alive(
+    way: str, probe: Probe, anyio_backend_name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The end of the loop ends the run: its calls, its source; and dropping it later is silent."""
+    kept: list[Any] = []
+
+    @single_task
+    async def work(item: int) -> int:
+        probe.calls += 1
+        try:
+            if item:
+                await anyio.sleep_forever()
+            return item
+        finally:
+            probe.calls -= 1
+
+    async def main() -> None:
+        kept.append(aiter(work(numbers())))
+        assert await anext(kept[0]) == 0
+        await ticks(10)  # AnyIO does not close tasks that asyncio cancels before their first step
+        if way == "is collected later":
+            kept.append(kept)
+        if way == "raises":
+            raise TaskError
+
+    async def numbers() -> AsyncIterator[int]:
+        probe.opened = True
+        try:
+            for number in range(7):
+                yield number
+            await anyio.sleep_forever()
+        finally:
+            probe.closed = True
+
+    try:
+        anyio.run(main, backend=anyio_backend_name)
+    except TaskError:
+        assert way == "raises"
+    assert probe.ended
+    kept.clear()
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
 async def test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us() -> None:
     """A source that ends itself after a while does so, however slow its consumer is."""
 
