@@ -46,11 +46,11 @@ class GateError(Exception):
 
 
 @contextmanager
-def copy_of_package() -> Iterator[Path]:
-    """Copy the package to a place of its own."""
+def copy_of(original: Path) -> Iterator[Path]:
+    """Copy a package, with what Python has compiled of it, to a place of its own."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         package = Path(directory, "conveyor")
-        shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(original, package)
         yield package
 
 
@@ -59,7 +59,6 @@ def run_python(package: Path, *arguments: str, seeds: int = 0) -> tuple[int, str
     environment = {
         **os.environ,
         "PYTHONPATH": str(package.parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "NO_COLOR": "1",
     }
     if seeds:
@@ -97,17 +96,19 @@ def killer_in(code: int, output: str) -> str | None:
     if failed is not None and code == TESTS_FAILED:
         return failed[1]
     if "Timeout (" in output:
-        test = re.findall(r"^  File .* in (test_\w+)$", output, re.MULTILINE)
-        return f"a hang{f' in {test[0]}' if test else ''}"
+        hanging = re.search(r"^  File .* in (test_\w+)$", output, re.MULTILINE)
+        return f"a hang in {hanging[1] if hanging else 'one of the tests'}"
     if code < 0:
-        return f"a crash (signal {-code})"
+        # Tasks that wait for ever may crash the interpreter when it frees them.
+        failed = re.search(r"^_+ (?:ERROR at \w+ of )?(test_\w+)", output, re.MULTILINE)
+        return f"a crash (signal {-code}) after {failed[1] if failed else 'no failure'}"
     raise GateError(f"pytest ended with {code}, which says nothing:\n{output[-2000:]}")
 
 
-def check(fault: Fault) -> Verdict:
+def check(fault: Fault, original: Path) -> Verdict:
     """Put *fault* into a copy of the package and let its tests find it."""
     begin = time.monotonic()
-    with copy_of_package() as package:
+    with copy_of(original) as package:
         fault.inject(package)
         killer = killer_in(*run_tests(package, list(fault.tests)))
         if fault.seeds and killer is not None:
@@ -116,7 +117,7 @@ def check(fault: Fault) -> Verdict:
     return Verdict(fault, killer, time.monotonic() - begin)
 
 
-def check_without_faults(faults: list[Fault]) -> float:
+def check_without_faults(faults: list[Fault], package: Path) -> float:
     """
     Check that what is to fail because of the faults passes without them.
 
@@ -125,23 +126,22 @@ def check_without_faults(faults: list[Fault]) -> float:
     begin = time.monotonic()
     whole = {test for fault in faults for test in fault.tests}
     tests = sorted(test for test in whole if test.partition("::")[0] not in whole - {test})
-    with copy_of_package() as package:
-        code, output = run_python(package, "-c", "import conveyor; print(conveyor.__file__)")
-        if code or Path(output.strip()).resolve() != (package / "__init__.py").resolve():
-            raise GateError(f"another copy of the package is in the way:\n{output}")
-        code, output = run_tests(package, tests)
-        if code:
-            raise GateError(f"the tests fail without any fault:\n{output[-4000:]}")
+    code, output = run_python(package, "-c", "import conveyor; print(conveyor.__file__)")
+    if code or Path(output.strip()).resolve() != (package / "__init__.py").resolve():
+        raise GateError(f"another copy of the package is in the way:\n{output}")
+    code, output = run_tests(package, tests)
+    if code:
+        raise GateError(f"the tests fail without any fault:\n{output[-4000:]}")
     return time.monotonic() - begin
 
 
-def verdicts(faults: list[Fault], jobs: int, budget: float) -> Iterator[Verdict]:
+def verdicts(faults: list[Fault], package: Path, jobs: int, budget: float) -> Iterator[Verdict]:
     """Check *faults*, several at a time, and begin with no further one once *budget* is spent."""
     end = time.monotonic() + budget
     with ThreadPoolExecutor(jobs) as pool:
 
         def unless_late(fault: Fault) -> Verdict | None:
-            return check(fault) if time.monotonic() < end else None
+            return check(fault, package) if time.monotonic() < end else None
 
         futures: list[Future[Verdict | None]] = [pool.submit(unless_late, each) for each in faults]
         try:
@@ -176,16 +176,17 @@ def main() -> int:
     budget = float("inf")
     if options.budget is not None:
         random.shuffle(faults)
+    done: list[Verdict] = []
     try:
-        seconds = check_without_faults(faults)
-        print(f"{'(no fault: all named tests pass)':<72} {seconds:5.1f}", flush=True)
-        if options.budget is not None:
-            budget = max(0.0, options.budget - seconds)
-        done: list[Verdict] = []
-        for verdict in verdicts(faults, options.jobs, budget):
-            done.append(verdict)
-            print(f"{verdict.fault.name:<72} {verdict.seconds:5.1f}  ", end="")
-            print(verdict.killer or "SURVIVED", flush=True)
+        with copy_of(PACKAGE) as package:
+            seconds = check_without_faults(faults, package)
+            print(f"{'(no fault: all named tests pass)':<72} {seconds:5.1f}", flush=True)
+            if options.budget is not None:
+                budget = max(0.0, options.budget - seconds)
+            for verdict in verdicts(faults, package, options.jobs, budget):
+                done.append(verdict)
+                print(f"{verdict.fault.name:<72} {verdict.seconds:5.1f}  ", end="")
+                print(verdict.killer or "SURVIVED", flush=True)
     except GateError as error:
         print(error)
         return 1
