@@ -308,8 +308,8 @@ def test_side_inputs_survive_binding() -> None:
 
 
 ATTRIBUTES = (
-    "func task_name on_error retry_config error_handler concurrency_limit timeout flatten in_order "
-    "min_size max_size max_wait options inputs"
+    "func task_name on_error retry_config error_handler concurrency_limit timeout rate_limit "
+    "flatten in_order min_size max_size max_wait options inputs"
 )
 
 
@@ -514,6 +514,12 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
                 "got 'log'"
             ),
         ),
+        (
+            {"rate_limit": 5},
+            TypeError,
+            "rate_limit must be a Rate, got 5; write rate_limit=Rate(5)",
+        ),
+        ({"rate_limit": "5/s"}, TypeError, "rate_limit must be a Rate, got '5/s'"),
         # contradictions
         (
             {"retry_attempts": 3, "max_retries": 2},

@@ -28,6 +28,7 @@ NAMES = [
     "LoggingErrorHandler",
     "Pipeline",
     "PipelineContext",
+    "Rate",
     "RetryConfig",
     "SingleTask",
     "StreamClosedError",
@@ -44,6 +45,7 @@ MODULES = {
     "pipeline": ["Pipeline"],
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
+    "rate": ["Rate"],
     "context": [
         "Context",
         "ContextManager",

@@ -13,21 +13,15 @@ passed on, since nothing takes that value back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from anyio import (
-    CancelScope,
-    Semaphore,
-    current_time,
-    get_cancelled_exc_class,
-    sleep,
-)
+from anyio import CancelScope, Lock, current_time, get_cancelled_exc_class, sleep
 
 from .backoff import delay_after
 from .host import is_cancellation_requested
+from .pacing import Pacing
 
 if TYPE_CHECKING:
     from ..options import TaskOptions
@@ -132,55 +126,6 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
     return ordinary
 
 
-class Pacing:
-    """
-    The running clock and the share of the run's parallelism of one attempt.
-
-    Both stop while the call's generator waits for room downstream: that wait is ours, not its own.
-
-    :param limiter: the run's limit on calls in flight, if any
-    """
-
-    __slots__ = ("_holding", "_limiter", "_remaining", "scope")
-
-    def __init__(self, limiter: Semaphore | None) -> None:
-        self.scope: CancelScope | None = None
-        self._limiter = limiter
-        self._holding = False
-        self._remaining = math.inf
-
-    async def begin(self) -> None:
-        """Wait for a share of the parallelism."""
-        if self._limiter is not None:
-            await self._limiter.acquire()
-            self._holding = True
-
-    def end(self) -> None:
-        """Give the share back; idempotent."""
-        if self._limiter is not None and self._holding:
-            self._holding = False
-            self._limiter.release()
-
-    def pause(self) -> None:
-        """
-        Stop the clock and give the share back.
-
-        :raises TimeoutError: if the time is up already
-        """
-        if self.scope is not None:
-            if self.scope.cancel_called:
-                raise TimeoutError  # while nobody looked; nothing else would tell
-            self._remaining = self.scope.deadline - current_time()
-            self.scope.deadline = math.inf
-        self.end()
-
-    async def resume(self) -> None:
-        """Take a share again and let the clock run on."""
-        await self.begin()
-        if self.scope is not None:
-            self.scope.deadline = current_time() + self._remaining
-
-
 class Call:
     """
     A user's function with everything its options put around it.
@@ -204,28 +149,24 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
+        self._line = Lock(fast_acquire=True)
 
     @property
     def is_plain(self) -> bool:
-        """Whether the options put nothing around the function."""
-        options = self.options
-        return (
-            options.retry.max_attempts == 1
-            and options.timeout is None
-            and options.error_handler is None
-            and options.on_error == "fail"
-            and self._limiter is None
-        )
+        """Whether the options and the run put nothing around the function."""
+        return self.options.is_plain and self._limiter is None
 
     async def begin(self) -> Pacing:
         """
         Wait for a share of the run's parallelism.
 
         To be called before the item is taken, so that shares that are freed at once cannot change
-        the order in which items are.
+        the order in which items are. Under a rate limit it waits for nothing: what a call costs
+        depends on the item, and no share is held meanwhile.
         """
         pacing = Pacing(self._limiter)
-        await pacing.begin()
+        if self.options.rate_limit is None:
+            await pacing.begin()
         return pacing
 
     async def __call__(
@@ -237,17 +178,18 @@ class Call:
         :param item: the item, or the batch
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
-        :param pacing: what :meth:`begin` returned; without it each attempt begins by itself
+        :param pacing: what :meth:`begin` returned, if it was called
         :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good
         """
         attempt = 0
         retry = self.options.retry
+        pacing = pacing or Pacing(self._limiter)
         while True:
+            await self._admit(item, pacing, attempt)
             attempt += 1
             try:
-                first, pacing = pacing, None
-                return await self._attempt(item, expansion, first or await self.begin())
+                return await self._attempt(item, expansion, pacing)
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -263,6 +205,27 @@ class Call:
             if self._counters is not None:
                 self._counters.retried += 1
             await sleep(delay_after(attempt, retry))
+
+    async def _admit(self, item: Any, pacing: Pacing, attempts: int) -> None:
+        """
+        Wait until an attempt may begin: first by the rate limit, then for a share.
+
+        Those that come in order begin in order, also if several shares are freed at once: the locks
+        are first come, first served, and the next in line is woken by who goes before.
+        """
+        rate = self.options.rate_limit
+        try:
+            if rate is None:
+                if not pacing.may_run:
+                    await pacing.begin()
+                return
+            await rate.acquire(item)
+            if not pacing.may_run:
+                async with self._line:
+                    await pacing.begin()
+        except BaseException as broken:
+            pacing.end()
+            raise CallFailed(self._examined(broken, "rate_limit of "), attempts) from None
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
