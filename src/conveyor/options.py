@@ -56,6 +56,8 @@ class CommonOptions(TypedDict, total=False):
         Calls in flight; by default 100 for single tasks and 1 for batch tasks.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
+    ``deadline``
+        Seconds for all attempts of an item, delays included; then it has failed for good.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``in_order`` (False)
@@ -75,6 +77,7 @@ class CommonOptions(TypedDict, total=False):
     task_name: str | None
     concurrency_limit: int | None
     timeout: float | None
+    deadline: float | None
     rate_limit: Rate | None
     in_order: bool
 
@@ -157,6 +160,7 @@ class TaskOptions:
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
     timeout: float | None = None
+    deadline: float | None = None
     rate_limit: Rate | None = None
     flatten: bool = True
     in_order: bool = False
@@ -171,6 +175,7 @@ class TaskOptions:
         check_count("min_size", self.min_size, name)
         check_count("max_size", self.max_size, name, optional=True)
         check_number("timeout", self.timeout, name, zero=False)
+        check_number("deadline", self.deadline, name, zero=False)
         check_number("max_wait", self.max_wait, name, zero=True)
         for flag in ("flatten", "in_order"):
             check_flag(flag, getattr(self, flag), name)
@@ -178,6 +183,11 @@ class TaskOptions:
             raise ValueError(
                 f"task {name!r}: min_size={self.min_size} is larger than "
                 f"max_size={self.max_size}; give max_size={self.min_size} or more"
+            )
+        if self.timeout and self.deadline and self.timeout > self.deadline:
+            raise ValueError(
+                f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
+                f"deadline={self.deadline} of all of them; leave timeout out"
             )
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
@@ -188,6 +198,7 @@ class TaskOptions:
         return (
             self.retry.max_attempts == 1
             and self.timeout is None
+            and self.deadline is None
             and self.rate_limit is None
             and self.error_handler is None
             and self.on_error == "fail"

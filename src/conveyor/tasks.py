@@ -89,6 +89,11 @@ class FunctionTask(BaseTask[In, Out]):
         return self.options.timeout
 
     @property
+    def deadline(self) -> float | None:
+        """Seconds for all attempts of an item; ``None`` for as long as it takes."""
+        return self.options.deadline
+
+    @property
     def rate_limit(self) -> Rate | None:
         """How often calls begin; ``None`` for as often as they like."""
         return self.options.rate_limit

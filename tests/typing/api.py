@@ -255,6 +255,7 @@ async def with_parentheses(number: int) -> str:
     retry_delay=1,
     retry_on=(OSError, ValueError),
     timeout=2.5,
+    deadline=60,
     rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
     concurrency_limit=5,
     task_name="kept",

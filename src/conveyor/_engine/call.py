@@ -1,5 +1,5 @@
 """
-One call of a user's function: attempts, timeout, error handler, ``on_error``.
+One call of a user's function: attempts, timeout, deadline, error handler, ``on_error``.
 
 What surrounds the call is the user's settings and nothing else; passing results on, waiting for
 room and the consumer are outside, so a slow consumer never times a call out and a failing one is
@@ -126,6 +126,29 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
     return ordinary
 
 
+class GivenUp:
+    """Type of :data:`GIVEN_UP`."""
+
+
+GIVEN_UP = GivenUp()
+"""Result of attempts none of which has succeeded."""
+
+
+class Progress:
+    """
+    How far the call for one item has come.
+
+    :ivar attempts: made so far
+    :ivar error: what the last of them raised
+    """
+
+    __slots__ = ("attempts", "error")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.error: Exception | None = None
+
+
 class Call:
     """
     A user's function with everything its options put around it.
@@ -182,29 +205,60 @@ class Call:
         :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good
         """
-        attempt = 0
-        retry = self.options.retry
         pacing = pacing or Pacing(self._limiter)
+        await self._admit(item, pacing, 0)
+        progress = Progress()
+        result = await self._try(item, expansion, pacing, progress)
+        if result is GIVEN_UP:
+            result = await self._settle(progress.error, item, progress.attempts)
+        return result
+
+    async def _try(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Make attempts until one succeeds or there may be no other; within the deadline."""
+        deadline = self.options.deadline
+        if deadline is None:
+            return await self._attempts(item, expansion, pacing, progress)
+        with CancelScope(deadline=current_time() + deadline) as pacing.total:
+            return await self._attempts(item, expansion, pacing, progress)
+        late = TimeoutError(f"the deadline of {deadline:g} s has passed")
+        late.__context__ = progress.error
+        progress.error = late
+        return GIVEN_UP
+
+    async def _attempts(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
         while True:
-            await self._admit(item, pacing, attempt)
-            attempt += 1
+            progress.attempts += 1
             try:
                 return await self._attempt(item, expansion, pacing)
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
-                raise CallFailed(error, attempt)
-            begun = expansion is not None and expansion.passed_on > 0
-            try:
-                again = attempt < retry.max_attempts and not begun and retry.is_retryable(error)
-            except BaseException as broken:
-                # A predicate that raises is a mistake in the settings, not in this item.
-                raise CallFailed(self._examined(broken, "retry_on of "), attempt) from None
-            if not again:
-                return await self._settle(error, item, attempt)
+                raise CallFailed(error, progress.attempts)
+            progress.error = error
+            if expansion is not None and expansion.passed_on:
+                return GIVEN_UP
+            delay = self._delay_after(error, progress)
+            # An attempt that would have no time left is not waited for.
+            if delay is None or current_time() + delay >= pacing.expires_at:
+                return GIVEN_UP
             if self._counters is not None:
                 self._counters.retried += 1
-            await sleep(delay_after(attempt, retry))
+            await sleep(delay)
+            await self._admit(item, pacing, progress.attempts)
+
+    def _delay_after(self, error: Exception, progress: Progress) -> float | None:
+        """Return the seconds until the next attempt, ``None`` if there is none."""
+        retry = self.options.retry
+        try:
+            again = progress.attempts < retry.max_attempts and retry.is_retryable(error)
+        except BaseException as broken:
+            # A predicate that raises is a mistake in the settings, not in this item.
+            raise CallFailed(self._examined(broken, "retry_on of "), progress.attempts) from None
+        return delay_after(progress.attempts, retry) if again else None
 
     async def _admit(self, item: Any, pacing: Pacing, attempts: int) -> None:
         """
@@ -236,6 +290,7 @@ class Call:
             # Not fail_after(): the deadline it would look at may have been put off by a pause.
             raise TimeoutError
         finally:
+            pacing.scope = None
             pacing.end()
 
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
@@ -252,7 +307,7 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _settle(self, error: Exception, item: Any, attempts: int) -> Any:
+    async def _settle(self, error: Any, item: Any, attempts: int) -> Any:
         """Error handler, then ``on_error``."""
         handler = self.options.error_handler
         if handler is not None:
