@@ -85,7 +85,18 @@ class Rate:
         :raises TypeError: if *cost* returns no number
         :raises ValueError: if the cost is negative or more than *burst*
         """
-        await self._line.take(1 if self.cost is None else self._cost_of(item, self.cost))
+        await self.acquire_unless(item, _never)
+
+    async def acquire_unless(self, item: Any, refused: Callable[[], bool]) -> bool:
+        """
+        As :meth:`acquire`, for somebody who may change their mind while waiting.
+
+        :param item: for *cost*
+        :param refused: asked at the last moment
+        :return: whether the call is counted; if not, nothing has been taken
+        """
+        cost = 1 if self.cost is None else self._cost_of(item, self.cost)
+        return await self._line.take(cost, refused)
 
     def _cost_of(self, item: Any, function: Callable[[Any], Any]) -> float:
         cost = function(item)
@@ -102,6 +113,10 @@ class Rate:
         return cost
 
 
+def _never() -> bool:
+    return False
+
+
 class _Line:
     """
     Those who wait for a rate; only the first of them watches the clock.
@@ -116,7 +131,7 @@ class _Line:
         self._waiting = 0
         self._turn: Lock
 
-    async def take(self, cost: float) -> None:
+    async def take(self, cost: float, refused: Callable[[], bool]) -> bool:
         self._move_in()
         self._waiting += 1
         try:
@@ -124,9 +139,12 @@ class _Line:
                 ready = self._cells.ready_at(cost)
                 if ready > current_time():
                     await sleep_until(ready)
+                if refused():
+                    return False
                 # A timer may be early, by as little as a float can be.
                 self._seen = max(ready, current_time())
                 self._cells.take(cost, self._seen)
+                return True
         finally:
             self._waiting -= 1
 

@@ -264,6 +264,11 @@ async def with_options(number: int) -> str | None:
     return str(number)
 
 
+@single_task(retry_on=lambda error: 2.5 if error.args else False)
+async def with_delay(number: int) -> str:
+    return str(number)
+
+
 @single_task(retry_config=RetryConfig(max_attempts=2), flatten=True)
 async def spread(number: int) -> list[int]:
     return [number]

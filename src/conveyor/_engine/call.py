@@ -17,11 +17,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, Lock, current_time, get_cancelled_exc_class, sleep
+from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 
-from .backoff import delay_after
+from ..error_handling import RetryAfter
+from .admission import Admission
 from .host import is_cancellation_requested
 from .pacing import Pacing
+from .policy import Progress
 
 if TYPE_CHECKING:
     from ..options import TaskOptions
@@ -134,21 +136,6 @@ GIVEN_UP = GivenUp()
 """Result of attempts none of which has succeeded."""
 
 
-class Progress:
-    """
-    How far the call for one item has come.
-
-    :ivar attempts: made so far
-    :ivar error: what the last of them raised
-    """
-
-    __slots__ = ("attempts", "error")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.error: Exception | None = None
-
-
 class Call:
     """
     A user's function with everything its options put around it.
@@ -172,7 +159,7 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
-        self._line = Lock(fast_acquire=True)
+        self._admission = Admission(options.rate_limit, self._limiter)
 
     @property
     def is_plain(self) -> bool:
@@ -180,17 +167,8 @@ class Call:
         return self.options.is_plain and self._limiter is None
 
     async def begin(self) -> Pacing:
-        """
-        Wait for a share of the run's parallelism.
-
-        To be called before the item is taken, so that shares that are freed at once cannot change
-        the order in which items are. Under a rate limit it waits for nothing: what a call costs
-        depends on the item, and no share is held meanwhile.
-        """
-        pacing = Pacing(self._limiter)
-        if self.options.rate_limit is None:
-            await pacing.begin()
-        return pacing
+        """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
+        return await self._admission.begin()
 
     async def __call__(
         self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
@@ -206,11 +184,11 @@ class Call:
         :raises CallFailed: if the call failed for good
         """
         pacing = pacing or Pacing(self._limiter)
-        await self._admit(item, pacing, 0)
         progress = Progress()
+        await self._admit(item, pacing, progress)
         result = await self._try(item, expansion, pacing, progress)
         if result is GIVEN_UP:
-            result = await self._settle(progress.error, item, progress.attempts)
+            result = await self._settle(progress.error, item, progress.calls)
         return result
 
     async def _try(
@@ -231,55 +209,48 @@ class Call:
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
         while True:
-            progress.attempts += 1
+            progress.calls += 1
             try:
                 return await self._attempt(item, expansion, pacing)
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
-                raise CallFailed(error, progress.attempts)
+                raise CallFailed(error, progress.calls)
             progress.error = error
-            if expansion is not None and expansion.passed_on:
-                return GIVEN_UP
-            delay = self._delay_after(error, progress)
-            # An attempt that would have no time left is not waited for.
-            if delay is None or current_time() + delay >= pacing.expires_at:
+            begun = expansion is not None and expansion.passed_on > 0
+            if not self._may_go_on(error, pacing, progress, begun):
                 return GIVEN_UP
             if self._counters is not None:
                 self._counters.retried += 1
-            await sleep(delay)
-            await self._admit(item, pacing, progress.attempts)
+            if progress.delay is not None:
+                await sleep(progress.delay)
+            await self._admit(item, pacing, progress)
 
-    def _delay_after(self, error: Exception, progress: Progress) -> float | None:
-        """Return the seconds until the next attempt, ``None`` if there is none."""
-        retry = self.options.retry
+    def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
+        """Decide whether there is another attempt; an error that asks for it pauses the stage."""
+        if isinstance(error, RetryAfter) and not self.options.is_plain:
+            resume_at = self._admission.pause(error.seconds)
+            if not begun and progress.repeat():
+                progress.delay = None  # it waits with all the others
+                return resume_at < pacing.expires_at
+        if begun:
+            return False
         try:
-            again = progress.attempts < retry.max_attempts and retry.is_retryable(error)
+            progress.delay = progress.next_delay(error, self.options.retry)
         except BaseException as broken:
             # A predicate that raises is a mistake in the settings, not in this item.
-            raise CallFailed(self._examined(broken, "retry_on of "), progress.attempts) from None
-        return delay_after(progress.attempts, retry) if again else None
+            raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
+        # An attempt that would have no time left is not waited for.
+        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
 
-    async def _admit(self, item: Any, pacing: Pacing, attempts: int) -> None:
-        """
-        Wait until an attempt may begin: first by the rate limit, then for a share.
-
-        Those that come in order begin in order, also if several shares are freed at once: the locks
-        are first come, first served, and the next in line is woken by who goes before.
-        """
-        rate = self.options.rate_limit
+    async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
+        """Wait until an attempt may begin."""
         try:
-            if rate is None:
-                if not pacing.may_run:
-                    await pacing.begin()
-                return
-            await rate.acquire(item)
-            if not pacing.may_run:
-                async with self._line:
-                    await pacing.begin()
+            await self._admission.wait(item, pacing)
         except BaseException as broken:
             pacing.end()
-            raise CallFailed(self._examined(broken, "rate_limit of "), attempts) from None
+            examined = self._examined(broken, "rate_limit of ")
+            raise CallFailed(examined, progress.calls) from None
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:

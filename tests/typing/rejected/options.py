@@ -24,6 +24,7 @@ single_task(task_name=3)  # rejected
 single_task(retry_on=[ValueError])  # rejected
 single_task(retry_config={"max_attempts": 3})  # rejected
 single_task(error_handler=LoggingErrorHandler)  # rejected
+single_task(retry_on=lambda error: "1")  # rejected
 single_task(deadline="1")  # rejected
 single_task(rate_limit=5)  # rejected
 single_task(rate_limit=Rate("5"))  # rejected
