@@ -12,7 +12,13 @@ SRC = Path(__file__).parent.parent / "src"
 PACKAGE = SRC / "conveyor"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-PURE = ["_engine/sequence.py", "_engine/batching.py", "_engine/backoff.py"]
+PURE = [
+    "_engine/sequence.py",
+    "_engine/batching.py",
+    "_engine/backoff.py",
+    "_engine/gcra.py",
+    "_engine/policy.py",
+]
 DESCRIPTIONS = ["tasks.py", "pipeline.py", "decorators.py", "context.py", "error_handling.py"]
 BACKEND_SPECIFIC = "_engine/host.py"
 TESTING_BACKENDS = ["asyncio_shuffle", "asyncio_time", "trio_internals", "trio_time"]

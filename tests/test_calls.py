@@ -187,6 +187,32 @@ async def test_the_predicate_gets_the_error_itself() -> None:
     assert [id(error) for error in shown] == [id(error) for error in errors[:2]]
 
 
+async def test_a_predicate_may_return_the_delay() -> None:
+    """A number is waited for instead of the backoff, whatever its cap; 0 is at once."""
+    answers: list[Any] = [100, 0, 0.5, True, 0.0, False]
+    flaky = Flaky(*[TaskError() for _ in range(9)])
+    task = single_task(
+        flaky, retry_attempts=9, retry_jitter=0, retry_on=lambda error: answers.pop(0)
+    )
+    with pytest.raises(TaskError):
+        await task([1]).collect()
+    # The fourth delay is the usual one: 1 s, doubled three times.
+    assert flaky.times == [0, 100, 100, 100.5, 108.5, 108.5]
+
+
+@pytest.mark.parametrize("delay", [-1, float("nan"), float("inf")])
+async def test_a_predicate_with_a_bad_delay_fails_the_run(delay: float) -> None:
+    """A delay that is none is a mistake in the settings."""
+    task = single_task(
+        Flaky(TaskError()), retry_attempts=3, retry_on=lambda error: delay, on_error="skip_item"
+    )
+    with pytest.raises(ValueError, match="the delay") as caught:
+        await task([1]).collect()
+    assert str(caught.value) == (
+        f"the delay that retry_on returns must be 0 or more and finite, got {delay}"
+    )
+
+
 async def test_a_predicate_that_raises_fails_the_run() -> None:
     """A broken predicate is no fault of the item: neither retried, nor handled, nor skipped."""
     broken = OtherError("predicate")

@@ -308,8 +308,8 @@ def test_side_inputs_survive_binding() -> None:
 
 
 ATTRIBUTES = (
-    "func task_name on_error retry_config error_handler concurrency_limit timeout flatten in_order "
-    "min_size max_size max_wait options inputs"
+    "func task_name on_error retry_config error_handler concurrency_limit timeout deadline "
+    "rate_limit flatten in_order min_size max_size max_wait options inputs"
 )
 
 
@@ -462,6 +462,12 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
             ValueError,
             "timeout must be more than 0, got nan; leave timeout out for none",
         ),
+        (
+            {"deadline": 0},
+            ValueError,
+            "deadline must be more than 0, got 0; leave deadline out for none",
+        ),
+        ({"deadline": "1"}, TypeError, "deadline must be a number, got '1'"),
         ({"timeout": "1"}, TypeError, "timeout must be a number, got '1'"),
         ({"timeout": True}, TypeError, "timeout must be a number, got True"),
         ({"retry_delay": -1}, ValueError, "retry_delay must be 0 or more, got -1"),
@@ -514,7 +520,21 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
                 "got 'log'"
             ),
         ),
+        (
+            {"rate_limit": 5},
+            TypeError,
+            "rate_limit must be a Rate, got 5; write rate_limit=Rate(5)",
+        ),
+        ({"rate_limit": "5/s"}, TypeError, "rate_limit must be a Rate, got '5/s'"),
         # contradictions
+        (
+            {"timeout": 9, "deadline": 5},
+            ValueError,
+            (
+                "timeout=9 of one attempt is longer than deadline=5 of all of them; "
+                "leave timeout out"
+            ),
+        ),
         (
             {"retry_attempts": 3, "max_retries": 2},
             TypeError,

@@ -158,21 +158,21 @@ async def test_a_skipped_awaited_call_gives_none() -> None:
 
 @pytest.mark.parametrize("value", [None, "instead", [1, 2]], ids=repr)
 async def test_an_awaited_call_asks_the_handler(value: Any) -> None:
-    """The handler's value is the result, as it is."""
+    """The handler gets the item, as in a run, and its value is the result, as it is."""
     error = TaskError()
     asked: list[Any] = []
 
     class Handler(ErrorHandler):
         async def handle_error(self, *args: Any) -> tuple[bool, Any]:
-            asked.append(args[0])
+            asked.extend(args)
             return True, value
 
     @single_task(error_handler=Handler())
-    async def work(item: int) -> None:
+    async def work(item: int, other: int = 0) -> None:
         raise error
 
-    assert await work(1) is value
-    assert asked == [error]
+    assert await work(1, 2) is value
+    assert asked == [error, 1, "work", 1]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ Where things are:
 ``calls``           calling a task: awaited, iterated, or part of ``|``
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
+``rate``            limits on how often calls begin
 ``error_handling``  retry settings, error handlers, every public exception
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
@@ -49,11 +50,13 @@ from .error_handling import (
     ErrorHandler,
     LedgerError,
     LoggingErrorHandler,
+    RetryAfter,
     RetryConfig,
     StreamClosedError,
     StreamConsumedError,
 )
 from .pipeline import Pipeline
+from .rate import Rate
 from .statistics import RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
@@ -73,6 +76,8 @@ __all__ = [
     "LoggingErrorHandler",
     "Pipeline",
     "PipelineContext",
+    "Rate",
+    "RetryAfter",
     "RetryConfig",
     "RunStatistics",
     "SingleTask",

@@ -63,9 +63,10 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
             except BaseException as raised:
                 examined = examine(raised, f"a side input of task {task.task_name!r}")
                 raise examined  # noqa: B904 - it has a cause if it needs one
-        call = Call(lambda args: function(*args, **self._kwargs), task.options)
+        # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
+        call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
         try:
-            result = await call(self._args)
+            result = await call(self._args[0] if self._args else None)
         except CallFailed as failed:
             plural = "" if failed.attempts == 1 else "s"
             add_note(

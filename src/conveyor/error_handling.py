@@ -7,6 +7,7 @@ For each call the order is: attempts with backoff, then the ``error_handler``, t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ __all__ = [
     "ErrorHandler",
     "LedgerError",
     "LoggingErrorHandler",
+    "RetryAfter",
     "RetryConfig",
     "RetryOn",
     "StreamClosedError",
@@ -27,8 +29,12 @@ __all__ = [
 ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
 
-RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
-"""Which errors are worth another attempt: a type, a tuple of types, or a predicate."""
+RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool | float]
+"""
+Which errors are worth another attempt: a type, a tuple of types, or a predicate.
+
+A predicate may also return the seconds to wait instead of the backoff.
+"""
 
 
 class ConveyorError(Exception):
@@ -55,6 +61,45 @@ class LedgerError(ConveyorError, RuntimeError):
     """
 
 
+class RetryAfter(Exception):
+    """
+    Raised by a task's function to ask for a pause: "try again in so many seconds".
+
+    No further call of the stage begins in this run until then, calls in flight go on, and the item
+    is repeated. That uses up none of its attempts; it is bounded by the task's ``deadline``, and to
+    100 times per item, after which it is an error like any other. So it is at once in a task
+    without any option about its calls (give it ``max_retries``, for instance), and after a
+    generator has passed on its first value. Subclasses do the same.
+
+    :param seconds: 0 or more
+    :raises TypeError: if *seconds* is not a number
+    :raises ValueError: if it is negative or not finite
+    """
+
+    def __init__(self, seconds: float) -> None:
+        check_seconds("RetryAfter: seconds", seconds)
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"to be tried again in {self.seconds:g} s"
+
+
+def check_seconds(name: str, value: object) -> None:
+    """
+    Check that *value* is a time to wait.
+
+    :param name: what the message calls it
+    :param value: anything
+    :raises TypeError: if it is not a number
+    :raises ValueError: if it is negative or not finite
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be 0 or more and finite, got {value!r}")
+
+
 @dataclass
 class RetryConfig:
     """
@@ -67,7 +112,8 @@ class RetryConfig:
     :param backoff_multiplier: factor between one delay and the next
     :param jitter: fraction of the delay added at random; 0 turns it off, ``True`` draws the whole
         delay from between 0 and its value ("full jitter")
-    :param retry_on: exception type, tuple of types, or predicate; cancellation is never retried
+    :param retry_on: exception type, tuple of types, or predicate, which may return the seconds to
+        wait instead of the backoff; cancellation is never retried
     :raises ValueError: if a number is out of its range
     :raises TypeError: if a value is of the wrong type
     """
@@ -100,10 +146,24 @@ class RetryConfig:
 
         :param error: what the call raised
         """
+        return self.ask(error) is not False
+
+    def ask(self, error: Exception) -> bool | float:
+        """
+        Ask *retry_on* whether *error* is worth another attempt.
+
+        :param error: what the call raised
+        :return: yes, no, or yes after so many seconds, whatever the backoff says
+        :raises ValueError: if a predicate returns a number that is negative or not finite
+        """
         retry_on: Any = self.retry_on
         if isinstance(self.retry_on, (type, tuple)):
             return isinstance(error, retry_on)
-        return bool(retry_on(error))
+        answer = retry_on(error)
+        if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+            return bool(answer)
+        check_seconds("the delay that retry_on returns", answer)
+        return float(answer)
 
 
 def _check_attempts(value: object) -> None:

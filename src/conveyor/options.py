@@ -12,9 +12,18 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
+from ._checks import (
+    check_count,
+    check_error_handler,
+    check_flag,
+    check_number,
+    check_on_error,
+    check_rate_limit,
+)
 from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
+from .rate import Rate
 
 __all__ = [
     "BatchOptions",
@@ -47,6 +56,10 @@ class CommonOptions(TypedDict, total=False):
         Calls in flight; by default 100 for single tasks and 1 for batch tasks.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
+    ``deadline``
+        Seconds for all attempts of an item, delays included; then it has failed for good.
+    ``rate_limit``
+        A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
@@ -64,6 +77,8 @@ class CommonOptions(TypedDict, total=False):
     task_name: str | None
     concurrency_limit: int | None
     timeout: float | None
+    deadline: float | None
+    rate_limit: Rate | None
     in_order: bool
 
 
@@ -145,6 +160,8 @@ class TaskOptions:
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
     timeout: float | None = None
+    deadline: float | None = None
+    rate_limit: Rate | None = None
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
@@ -153,20 +170,39 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         name = self.task_name
-        _check_on_error(self.on_error, name, self.is_batch)
-        _check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
-        _check_count("min_size", self.min_size, name)
-        _check_count("max_size", self.max_size, name, optional=True)
-        _check_number("timeout", self.timeout, name, zero=False)
-        _check_number("max_wait", self.max_wait, name, zero=True)
+        check_on_error(self.on_error, name, self.is_batch)
+        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
+        check_count("min_size", self.min_size, name)
+        check_count("max_size", self.max_size, name, optional=True)
+        check_number("timeout", self.timeout, name, zero=False)
+        check_number("deadline", self.deadline, name, zero=False)
+        check_number("max_wait", self.max_wait, name, zero=True)
         for flag in ("flatten", "in_order"):
-            _check_flag(flag, getattr(self, flag), name)
+            check_flag(flag, getattr(self, flag), name)
         if self.max_size is not None and self.min_size > self.max_size:
             raise ValueError(
                 f"task {name!r}: min_size={self.min_size} is larger than "
                 f"max_size={self.max_size}; give max_size={self.min_size} or more"
             )
-        _check_error_handler(self.error_handler, name)
+        if self.timeout and self.deadline and self.timeout > self.deadline:
+            raise ValueError(
+                f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
+                f"deadline={self.deadline} of all of them; leave timeout out"
+            )
+        check_error_handler(self.error_handler, name)
+        check_rate_limit(self.rate_limit, name)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether they put nothing around the calls, so that a call is just that."""
+        return (
+            self.retry.max_attempts == 1
+            and self.timeout is None
+            and self.deadline is None
+            and self.rate_limit is None
+            and self.error_handler is None
+            and self.on_error == "fail"
+        )
 
     @property
     def limit(self) -> int:
@@ -234,22 +270,22 @@ class TaskOptions:
                     f"task {self.task_name!r}: give either retry_attempts (calls in total) or "
                     "max_retries (calls after the first), not both"
                 )
-            _check_count("max_retries", given["max_retries"], self.task_name, least=0)
+            check_count("max_retries", given["max_retries"], self.task_name, least=0)
             changes["max_attempts"] = given["max_retries"] + 1
         elif given.get("on_error") == "retry" and "retry_attempts" not in given:
             changes["max_attempts"] = max(4, self.retry.max_attempts)
         if "retry_attempts" in given:
-            _check_count("retry_attempts", given["retry_attempts"], self.task_name)
+            check_count("retry_attempts", given["retry_attempts"], self.task_name)
         for name in ("retry_delay", "retry_max_delay", "retry_backoff"):
             if name in given:
-                _check_number(name, given[name], self.task_name, zero=True, optional=False)
+                check_number(name, given[name], self.task_name, zero=True, optional=False)
         if "retry_exponential_backoff" in given:
-            _check_flag(
+            check_flag(
                 "retry_exponential_backoff", given["retry_exponential_backoff"], self.task_name
             )
         jitter = given.get("retry_jitter", False)
         if not isinstance(jitter, bool):
-            _check_number("retry_jitter", jitter, self.task_name, zero=True, optional=False)
+            check_number("retry_jitter", jitter, self.task_name, zero=True, optional=False)
         try:
             return replace(self.retry, **changes)
         except (TypeError, ValueError) as error:
@@ -268,63 +304,3 @@ def name_of(func: Callable[..., Any]) -> str:
     while isinstance(func, partial):
         func = func.func
     return getattr(func, "__name__", type(func).__name__)
-
-
-def _check_on_error(value: object, task: str, is_batch: bool) -> None:
-    allowed = [each for each in get_args(ErrorAction) if is_batch or each != "skip_batch"]
-    if value in allowed:
-        return
-    if value == "skip_batch":
-        raise ValueError(
-            f"task {task!r}: on_error='skip_batch' is for batch tasks; write on_error='skip_item'"
-        )
-    raise ValueError(
-        f"task {task!r}: on_error must be one of {', '.join(map(repr, allowed))}, got {value!r}"
-    )
-
-
-def _check_flag(option: str, value: object, task: str) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"task {task!r}: {option} must be True or False, got {value!r}")
-
-
-def _check_count(
-    option: str, value: object, task: str, *, least: int = 1, optional: bool = False
-) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"task {task!r}: {option} must be an int, got {value!r}")
-    if value < least:
-        unlimited = ", or None for the default" if optional else ""
-        raise ValueError(
-            f"task {task!r}: {option} must be at least {least}{unlimited}, got {value!r}"
-        )
-
-
-def _check_number(
-    option: str, value: object, task: str, *, zero: bool, optional: bool = True
-) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"task {task!r}: {option} must be a number, got {value!r}")
-    if not (value >= 0 if zero else value > 0):
-        bound = "0 or more" if zero else "more than 0"
-        leave_out = f"; leave {option} out for none" if optional else ""
-        raise ValueError(f"task {task!r}: {option} must be {bound}, got {value!r}{leave_out}")
-
-
-def _check_error_handler(handler: object, task: str) -> None:
-    if handler is None:
-        return
-    if isinstance(handler, type):
-        raise TypeError(
-            f"task {task!r}: error_handler must be an instance, "
-            f"got the class; write error_handler={handler.__name__}()"
-        )
-    if not callable(getattr(handler, "handle_error", None)):
-        raise TypeError(
-            f"task {task!r}: error_handler must be an ErrorHandler (an object with a "
-            f"handle_error method), got {handler!r}"
-        )

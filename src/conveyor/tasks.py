@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .options import BatchOptions, BatchTaskOptions
+    from .rate import Rate
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
@@ -86,6 +87,16 @@ class FunctionTask(BaseTask[In, Out]):
     def timeout(self) -> float | None:
         """Seconds for each attempt; ``None`` for as long as it takes."""
         return self.options.timeout
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds for all attempts of an item; ``None`` for as long as it takes."""
+        return self.options.deadline
+
+    @property
+    def rate_limit(self) -> Rate | None:
+        """How often calls begin; ``None`` for as often as they like."""
+        return self.options.rate_limit
 
     @property
     def flatten(self) -> bool:

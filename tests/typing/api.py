@@ -15,6 +15,7 @@ from conveyor import (
     BaseTask,
     BatchTask,
     Pipeline,
+    Rate,
     RetryConfig,
     SingleTask,
     batch_task,
@@ -255,10 +256,17 @@ async def with_parentheses(number: int) -> str:
     retry_delay=1,
     retry_on=(OSError, ValueError),
     timeout=2.5,
+    deadline=60,
+    rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
     concurrency_limit=5,
     task_name="kept",
 )
 async def with_options(number: int) -> str | None:
+    return str(number)
+
+
+@single_task(retry_on=lambda error: 2.5 if error.args else False)
+async def with_delay(number: int) -> str:
     return str(number)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from .batching import Batch, Batcher
-from .call import EXPANDED, SKIPPED, Call, CallFailed, Pacing
+from .call import EXPANDED, SKIPPED, Call, CallFailed
 from .expansion import Gathering
 from .isolation import differs
 from .sequence import Chain, Slot
@@ -23,6 +23,7 @@ from .stage import Stage
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .pacing import Pacing
     from .run import Run
 
 logger = logging.getLogger("conveyor")

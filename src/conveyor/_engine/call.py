@@ -1,5 +1,5 @@
 """
-One call of a user's function: attempts, timeout, error handler, ``on_error``.
+One call of a user's function: attempts, timeout, deadline, error handler, ``on_error``.
 
 What surrounds the call is the user's settings and nothing else; passing results on, waiting for
 room and the consumer are outside, so a slow consumer never times a call out and a failing one is
@@ -13,21 +13,17 @@ passed on, since nothing takes that value back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from anyio import (
-    CancelScope,
-    Semaphore,
-    current_time,
-    get_cancelled_exc_class,
-    sleep,
-)
+from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 
-from .backoff import delay_after
+from ..error_handling import RetryAfter
+from .admission import Admission
 from .host import is_cancellation_requested
+from .pacing import Pacing
+from .policy import Progress
 
 if TYPE_CHECKING:
     from ..options import TaskOptions
@@ -132,53 +128,12 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
     return ordinary
 
 
-class Pacing:
-    """
-    The running clock and the share of the run's parallelism of one attempt.
+class GivenUp:
+    """Type of :data:`GIVEN_UP`."""
 
-    Both stop while the call's generator waits for room downstream: that wait is ours, not its own.
 
-    :param limiter: the run's limit on calls in flight, if any
-    """
-
-    __slots__ = ("_holding", "_limiter", "_remaining", "scope")
-
-    def __init__(self, limiter: Semaphore | None) -> None:
-        self.scope: CancelScope | None = None
-        self._limiter = limiter
-        self._holding = False
-        self._remaining = math.inf
-
-    async def begin(self) -> None:
-        """Wait for a share of the parallelism."""
-        if self._limiter is not None:
-            await self._limiter.acquire()
-            self._holding = True
-
-    def end(self) -> None:
-        """Give the share back; idempotent."""
-        if self._limiter is not None and self._holding:
-            self._holding = False
-            self._limiter.release()
-
-    def pause(self) -> None:
-        """
-        Stop the clock and give the share back.
-
-        :raises TimeoutError: if the time is up already
-        """
-        if self.scope is not None:
-            if self.scope.cancel_called:
-                raise TimeoutError  # while nobody looked; nothing else would tell
-            self._remaining = self.scope.deadline - current_time()
-            self.scope.deadline = math.inf
-        self.end()
-
-    async def resume(self) -> None:
-        """Take a share again and let the clock run on."""
-        await self.begin()
-        if self.scope is not None:
-            self.scope.deadline = current_time() + self._remaining
+GIVEN_UP = GivenUp()
+"""Result of attempts none of which has succeeded."""
 
 
 class Call:
@@ -204,29 +159,16 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
+        self._admission = Admission(options.rate_limit, self._limiter)
 
     @property
     def is_plain(self) -> bool:
-        """Whether the options put nothing around the function."""
-        options = self.options
-        return (
-            options.retry.max_attempts == 1
-            and options.timeout is None
-            and options.error_handler is None
-            and options.on_error == "fail"
-            and self._limiter is None
-        )
+        """Whether the options and the run put nothing around the function."""
+        return self.options.is_plain and self._limiter is None
 
     async def begin(self) -> Pacing:
-        """
-        Wait for a share of the run's parallelism.
-
-        To be called before the item is taken, so that shares that are freed at once cannot change
-        the order in which items are.
-        """
-        pacing = Pacing(self._limiter)
-        await pacing.begin()
-        return pacing
+        """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
+        return await self._admission.begin()
 
     async def __call__(
         self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
@@ -237,32 +179,78 @@ class Call:
         :param item: the item, or the batch
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
-        :param pacing: what :meth:`begin` returned; without it each attempt begins by itself
+        :param pacing: what :meth:`begin` returned, if it was called
         :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good
         """
-        attempt = 0
-        retry = self.options.retry
+        pacing = pacing or Pacing(self._limiter)
+        progress = Progress()
+        await self._admit(item, pacing, progress)
+        result = await self._try(item, expansion, pacing, progress)
+        if result is GIVEN_UP:
+            result = await self._settle(progress.error, item, progress.calls)
+        return result
+
+    async def _try(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Make attempts until one succeeds or there may be no other; within the deadline."""
+        deadline = self.options.deadline
+        if deadline is None:
+            return await self._attempts(item, expansion, pacing, progress)
+        with CancelScope(deadline=current_time() + deadline) as pacing.total:
+            return await self._attempts(item, expansion, pacing, progress)
+        late = TimeoutError(f"the deadline of {deadline:g} s has passed")
+        late.__context__ = progress.error
+        progress.error = late
+        return GIVEN_UP
+
+    async def _attempts(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
         while True:
-            attempt += 1
+            progress.calls += 1
             try:
-                first, pacing = pacing, None
-                return await self._attempt(item, expansion, first or await self.begin())
+                return await self._attempt(item, expansion, pacing)
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
-                raise CallFailed(error, attempt)
+                raise CallFailed(error, progress.calls)
+            progress.error = error
             begun = expansion is not None and expansion.passed_on > 0
-            try:
-                again = attempt < retry.max_attempts and not begun and retry.is_retryable(error)
-            except BaseException as broken:
-                # A predicate that raises is a mistake in the settings, not in this item.
-                raise CallFailed(self._examined(broken, "retry_on of "), attempt) from None
-            if not again:
-                return await self._settle(error, item, attempt)
+            if not self._may_go_on(error, pacing, progress, begun):
+                return GIVEN_UP
             if self._counters is not None:
                 self._counters.retried += 1
-            await sleep(delay_after(attempt, retry))
+            if progress.delay is not None:
+                await sleep(progress.delay)
+            await self._admit(item, pacing, progress)
+
+    def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
+        """Decide whether there is another attempt; an error that asks for it pauses the stage."""
+        if isinstance(error, RetryAfter) and not self.options.is_plain:
+            resume_at = self._admission.pause(error.seconds)
+            if not begun and progress.repeat():
+                progress.delay = None  # it waits with all the others
+                return resume_at < pacing.expires_at
+        if begun:
+            return False
+        try:
+            progress.delay = progress.next_delay(error, self.options.retry)
+        except BaseException as broken:
+            # A predicate that raises is a mistake in the settings, not in this item.
+            raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
+        # An attempt that would have no time left is not waited for.
+        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+
+    async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
+        """Wait until an attempt may begin."""
+        try:
+            await self._admission.wait(item, pacing)
+        except BaseException as broken:
+            pacing.end()
+            examined = self._examined(broken, "rate_limit of ")
+            raise CallFailed(examined, progress.calls) from None
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
@@ -273,6 +261,7 @@ class Call:
             # Not fail_after(): the deadline it would look at may have been put off by a pause.
             raise TimeoutError
         finally:
+            pacing.scope = None
             pacing.end()
 
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
@@ -289,7 +278,7 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _settle(self, error: Exception, item: Any, attempts: int) -> Any:
+    async def _settle(self, error: Any, item: Any, attempts: int) -> Any:
         """Error handler, then ``on_error``."""
         handler = self.options.error_handler
         if handler is not None:

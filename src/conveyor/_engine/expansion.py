@@ -16,7 +16,7 @@ from anyio import CancelScope
 from .source import close_iterator
 
 if TYPE_CHECKING:
-    from .call import Pacing
+    from .pacing import Pacing
     from .sequence import Slot
     from .stage import Stage
 

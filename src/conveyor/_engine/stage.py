@@ -23,7 +23,6 @@ from .call import (
     Call,
     CallFailed,
     Kinds,
-    Pacing,
     RunStopped,
 )
 from .expansion import Expansion
@@ -34,6 +33,7 @@ from .workers import WorkerPool
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .pacing import Pacing
     from .run import Run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conveyor import LoggingErrorHandler, batch_task, single_task
+from conveyor import LoggingErrorHandler, Rate, batch_task, single_task
 
 
 async def text_length(text: str) -> int:
@@ -24,6 +24,10 @@ single_task(task_name=3)  # rejected
 single_task(retry_on=[ValueError])  # rejected
 single_task(retry_config={"max_attempts": 3})  # rejected
 single_task(error_handler=LoggingErrorHandler)  # rejected
+single_task(retry_on=lambda error: "1")  # rejected
+single_task(deadline="1")  # rejected
+single_task(rate_limit=5)  # rejected
+single_task(rate_limit=Rate("5"))  # rejected
 single_task(flatten="no")  # rejected
 single_task(on_error="skip_item")("not a function")  # rejected
 

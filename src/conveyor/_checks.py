@@ -1,0 +1,83 @@
+"""
+Checks of single option values; every message names the task, the option, the value and the fix.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from .error_handling import ErrorAction
+from .rate import Rate
+
+
+def check_on_error(value: object, task: str, is_batch: bool) -> None:
+    """Check what becomes of a call that failed for good."""
+    allowed = [each for each in get_args(ErrorAction) if is_batch or each != "skip_batch"]
+    if value in allowed:
+        return
+    if value == "skip_batch":
+        raise ValueError(
+            f"task {task!r}: on_error='skip_batch' is for batch tasks; write on_error='skip_item'"
+        )
+    raise ValueError(
+        f"task {task!r}: on_error must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+    )
+
+
+def check_flag(option: str, value: object, task: str) -> None:
+    """Check that *value* is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"task {task!r}: {option} must be True or False, got {value!r}")
+
+
+def check_count(
+    option: str, value: object, task: str, *, least: int = 1, optional: bool = False
+) -> None:
+    """Check that *value* is an int of at least *least*."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"task {task!r}: {option} must be an int, got {value!r}")
+    if value < least:
+        unlimited = ", or None for the default" if optional else ""
+        raise ValueError(
+            f"task {task!r}: {option} must be at least {least}{unlimited}, got {value!r}"
+        )
+
+
+def check_number(
+    option: str, value: object, task: str, *, zero: bool, optional: bool = True
+) -> None:
+    """Check that *value* is a number: of 0 or more, or unless *zero*, of more than 0."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"task {task!r}: {option} must be a number, got {value!r}")
+    if not (value >= 0 if zero else value > 0):
+        bound = "0 or more" if zero else "more than 0"
+        leave_out = f"; leave {option} out for none" if optional else ""
+        raise ValueError(f"task {task!r}: {option} must be {bound}, got {value!r}{leave_out}")
+
+
+def check_error_handler(handler: object, task: str) -> None:
+    """Check that *handler* has a method ``handle_error``."""
+    if handler is None:
+        return
+    if isinstance(handler, type):
+        raise TypeError(
+            f"task {task!r}: error_handler must be an instance, "
+            f"got the class; write error_handler={handler.__name__}()"
+        )
+    if not callable(getattr(handler, "handle_error", None)):
+        raise TypeError(
+            f"task {task!r}: error_handler must be an ErrorHandler (an object with a "
+            f"handle_error method), got {handler!r}"
+        )
+
+
+def check_rate_limit(rate: object, task: str) -> None:
+    """Check that *rate* is a rate."""
+    if rate is not None and not isinstance(rate, Rate):
+        is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+        example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
+        raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")

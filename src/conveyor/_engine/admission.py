@@ -1,0 +1,92 @@
+"""
+When an attempt may begin: not while its stage pauses, not before the rate limit lets it, and with a
+share of the run's parallelism.
+
+In this order, and nothing is held while waiting for what comes before it. Attempts that come in
+order begin in order, also if much becomes free at once: the locks are first come, first served, and
+whoever is next in line is woken only once the one before has gone ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from anyio import Lock, Semaphore, current_time, sleep_until
+
+from .pacing import Pacing
+
+if TYPE_CHECKING:
+    from ..rate import Rate
+
+
+class Admission:
+    """
+    Lets the attempts of one stage begin.
+
+    :param rate: the task's rate limit, if any
+    :param limiter: the run's limit on calls in flight, if any
+    """
+
+    def __init__(self, rate: Rate | None, limiter: Semaphore | None) -> None:
+        self._rate = rate
+        self._limiter = limiter
+        self._resume_at = -math.inf
+        self._gate = Lock(fast_acquire=True)
+        self._line = Lock(fast_acquire=True)
+
+    async def begin(self) -> Pacing:
+        """
+        Wait for a share of the run's parallelism.
+
+        To be called before the item is taken, so that shares that are freed at once cannot change
+        the order in which items are. Under a rate limit it waits for nothing: what a call costs
+        depends on the item, and no share is held meanwhile.
+        """
+        pacing = Pacing(self._limiter)
+        if self._rate is None:
+            await pacing.begin()
+        return pacing
+
+    def pause(self, seconds: float) -> float:
+        """
+        Let no further attempt begin for a while.
+
+        :param seconds: from now; a pause that ends later is not shortened
+        :return: clock reading at which the stage goes on
+        """
+        self._resume_at = max(self._resume_at, current_time() + seconds)
+        return self._resume_at
+
+    async def wait(self, item: Any, pacing: Pacing) -> None:
+        """
+        Wait until an attempt may begin.
+
+        :param item: for the cost of the call
+        :param pacing: gets its share, unless it has one
+        :raises Exception: if the cost of the call cannot be told
+        """
+        if self._rate is not None:
+            await self._acquire(item, self._rate)
+        if pacing.may_run and not self._line.locked() and not self._is_paused():
+            return
+        pacing.end()
+        async with self._line:
+            while not pacing.may_run or self._is_paused():
+                if self._is_paused():
+                    pacing.end()
+                    await sleep_until(self._resume_at)
+                else:
+                    await pacing.begin()
+
+    async def _acquire(self, item: Any, rate: Rate) -> None:
+        """Wait for the rate limit; if a pause begins meanwhile, once more after it."""
+        acquired = False
+        while not acquired:
+            if self._gate.locked() or self._is_paused():
+                async with self._gate:
+                    await sleep_until(self._resume_at)
+            acquired = await rate.acquire_unless(item, self._is_paused)
+
+    def _is_paused(self) -> bool:
+        return self._resume_at > current_time()

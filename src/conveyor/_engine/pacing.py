@@ -1,0 +1,74 @@
+"""
+What one call of a user's function is given while it runs: time, and a share of the parallelism.
+"""
+
+from __future__ import annotations
+
+import math
+
+from anyio import CancelScope, Semaphore, current_time
+
+
+class Pacing:
+    """
+    The running clocks and the share of the run's parallelism of one call.
+
+    All of them stop while the call's generator waits for room downstream: that wait is ours, not
+    its own.
+
+    :param limiter: the run's limit on calls in flight, if any
+    :ivar scope: of the present attempt, if that has a timeout
+    :ivar total: of all attempts, if they have a deadline
+    """
+
+    __slots__ = ("_holding", "_limiter", "_paused", "scope", "total")
+
+    def __init__(self, limiter: Semaphore | None) -> None:
+        self.scope: CancelScope | None = None
+        self.total: CancelScope | None = None
+        self._limiter = limiter
+        self._holding = False
+        self._paused: list[tuple[CancelScope, float]] = []
+
+    @property
+    def may_run(self) -> bool:
+        """Whether it has its share, or needs none."""
+        return self._holding or self._limiter is None
+
+    @property
+    def expires_at(self) -> float:
+        """Clock reading at which the time for all attempts is up."""
+        return math.inf if self.total is None else self.total.deadline
+
+    async def begin(self) -> None:
+        """Wait for a share of the parallelism."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+            self._holding = True
+
+    def end(self) -> None:
+        """Give the share back; idempotent."""
+        if self._limiter is not None and self._holding:
+            self._holding = False
+            self._limiter.release()
+
+    def pause(self) -> None:
+        """
+        Stop the clocks and give the share back.
+
+        :raises TimeoutError: if the time is up already
+        """
+        scopes = [scope for scope in (self.scope, self.total) if scope is not None]
+        if any(scope.cancel_called for scope in scopes):
+            raise TimeoutError  # while nobody looked; nothing else would tell
+        for scope in scopes:
+            self._paused.append((scope, scope.deadline - current_time()))
+            scope.deadline = math.inf
+        self.end()
+
+    async def resume(self) -> None:
+        """Take a share again and let the clocks run on."""
+        await self.begin()
+        while self._paused:
+            scope, remaining = self._paused.pop()
+            scope.deadline = current_time() + remaining
