@@ -587,6 +587,27 @@ async def test_the_batch_of_a_generator_is_split_too(function: Any, window: int)
         assert results.stats().skipped == 1
 
 
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_generator_of_many_values_is_not_kept_back(asynchronous: bool) -> None:
+    """More values than the window holds go on; then the batch cannot be split any more."""
+
+    def give(batch: list[int]) -> Iterator[int]:
+        yield from range(10)
+        if batch[0] == 0:
+            raise Poison
+        yield 10
+
+    async def give_later(batch: list[int]) -> AsyncIterator[int]:
+        for value in give(batch):
+            await anyio.sleep(1)
+            yield value
+
+    task = batch_task(max_size=2, on_error="skip_item")(give_later if asynchronous else give)
+    async with task.with_context(max_in_flight=5)(range(4)) as results:
+        assert await results.collect() == [*range(10), *range(11)]
+        assert results.stats().skipped == 2
+
+
 async def test_a_generator_that_is_split_can_be_retried() -> None:
     """Nothing was passed on, so each attempt starts from nothing."""
     attempts: list[list[int]] = []

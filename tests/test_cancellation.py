@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from conveyor import Pipeline, StreamClosedError, batch_task, single_task
+from conveyor import BaseTask, Pipeline, StreamClosedError, batch_task, single_task
 from helpers import ticks
 
 
@@ -219,6 +219,30 @@ async def test_cancelling_count_is_left_alone() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert counts == [1]
+
+
+class Passing(BaseTask[int, int]):
+    """Gives what it gets."""
+
+    async def process(self, items: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for item in items:
+            yield item
+
+
+async def slow_numbers() -> AsyncIterator[int]:
+    for number in range(5):
+        await ticks(1)
+        yield number
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("task", [Passing(), single_task(anyio.sleep), Pipeline()], ids=repr)
+async def test_a_consumer_cancelled_with_its_run_is_cancelled(task: Any, turns: int) -> None:
+    """It gets its cancellation, though the run may have ended before that arrives."""
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(task(slow_numbers()).collect)
+        await ticks(turns)
+        task_group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)

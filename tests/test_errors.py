@@ -739,7 +739,7 @@ async def test_a_leaked_cancellation_of_a_source(leak: Any) -> None:
 @leaks
 @pytest.mark.parametrize(
     ("place", "culprit"),
-    [("side_input", "a side input of task 'echo'"), ("handler", "error handler of task 'f'")],
+    [("side_input", "a side input"), ("handler", "error handler of task 'f'")],
 )
 async def test_a_leaked_cancellation_of_what_surrounds_a_call(
     leak: Any, place: str, culprit: str

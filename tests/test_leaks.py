@@ -18,8 +18,8 @@ import pytest
 import trio
 
 from conveyor import Pipeline, batch_task, single_task
+from conveyor.testing.trio_time import trio_tasks
 from helpers import ticks
-from virtual_time import trio_tasks
 
 RUNS = 400
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import anyio
 import pytest
-from trio.testing import MockClock
 
 from conveyor import Rate, batch_task, single_task
+from conveyor.testing import run
 from helpers import current_time, ticks
-from virtual_time import VirtualTimeLoop
 
 make: Any = Rate
 
@@ -196,15 +195,12 @@ def test_a_rate_goes_on_on_another_event_loop(anyio_backend_name: str) -> None:
     rate = Rate(1, burst=2)
     record = Recorder()
     for start in (0, 50):
-        options: dict[str, Any] = {"loop_factory": VirtualTimeLoop}
-        if anyio_backend_name == "trio":
-            options = {"clock": MockClock(autojump_threshold=0)}
 
         async def main() -> None:
             await anyio.sleep(start)  # noqa: B023 - run at once
             await single_task(record, rate_limit=rate)(range(3)).collect()
 
-        anyio.run(main, backend=anyio_backend_name, backend_options=options)
+        run(main, backend=anyio_backend_name)
     assert record.times == [0, 0, 1, 51, 52, 53]
 
 

@@ -192,6 +192,21 @@ async def test_the_run_that_asked_first_may_be_cancelled() -> None:
     assert (load.calls, current_time()) == (1, 5)
 
 
+async def test_a_side_input_that_needs_itself_is_refused() -> None:
+    """It would wait for itself, in a run or in an awaited call."""
+    tasks: list[Any] = []
+
+    async def load(by_run: bool) -> Any:
+        task = tasks[-1]
+        return await task([0]).collect() if by_run else await task(0)
+
+    for by_run in (True, False):
+        tasks.append(pair.with_inputs(load(by_run)))
+        with pytest.raises(RuntimeError) as caught:
+            await tasks[-1]([1]).collect()
+        assert str(caught.value) == "a side input needs its own value to get it"
+
+
 async def test_the_last_run_to_leave_waits_for_the_flights_end() -> None:
     """Nothing is left alive, cleanup that awaits included."""
     ended: list[float] = []

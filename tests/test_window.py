@@ -386,6 +386,76 @@ async def test_the_head_goes_on_though_later_items_fill_the_window(window: int) 
     assert await pipeline(range(6)).collect() == list(range(60))
 
 
+def counting(pulled: list[int], count: int) -> Any:
+    def numbers() -> Iterator[int]:
+        for number in range(count):
+            pulled.append(number)
+            yield number
+
+    async def later_numbers() -> AsyncIterator[int]:
+        for number in numbers():
+            yield number
+
+    return {"plain": numbers, "asynchronous": later_numbers}
+
+
+async def nap(item: Any) -> Any:
+    await anyio.sleep(1)
+    return item
+
+
+# What takes each item out of the generator's chain at once, and how many items it needs to go on.
+ORDER_POINTS: dict[str, tuple[Any, int]] = {
+    "batches": (batch_task(max_size=4)(nap), 4),
+    "two_batches": (batch_task(max_size=3, concurrency_limit=2)(nap), 3),
+    "in_order": (single_task(nap, in_order=True, concurrency_limit=2), 1),
+    "batches_in_order": (batch_task(max_size=4)(nap) | single_task(nap, in_order=True), 4),
+}
+order_points = pytest.mark.parametrize("name", ORDER_POINTS)
+
+
+@order_points
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+@pytest.mark.parametrize("source", [True, False])
+async def test_a_generator_before_an_order_point_keeps_to_the_window(
+    name: str, kind: str, source: bool
+) -> None:
+    """Its values leave its chain at once, so it is the head, which gives it no right to more."""
+    pulled: list[int] = []
+    point, needed = ORDER_POINTS[name]
+    task = counting(pulled, 1000)[kind]
+    stage = single_task(task if source else lambda item: task())
+    pipeline = (stage | point).with_context(max_in_flight=16)
+    async with pipeline() if source else pipeline([1]) as results:
+        await anyio.sleep(100)
+        assert len(pulled) <= 16 + needed
+        await anext(results)
+    assert len(pulled) < 1000
+
+
+@both_modes
+@order_points
+@pytest.mark.parametrize("window", [8, 9, 12])
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_a_generator_before_an_order_point_gets_through(
+    limit: int, window: int, name: str, mode: Any
+) -> None:
+    """Late, with the window full of what comes after it, and with the line before it at rest."""
+
+    @single_task(concurrency_limit=limit)
+    async def tenfold(item: int) -> AsyncIterator[int]:
+        await anyio.sleep(50 if item == 0 else 0)
+        for number in range(10):
+            yield 10 * item + number
+
+    pipeline = (tenfold | ORDER_POINTS[name][0]).with_context(
+        max_in_flight=window, execution_mode=mode
+    )
+    received = await pipeline(range(6)).collect()
+    assert sorted(received) == list(range(60))
+    assert mode == "as_completed" or received == sorted(received)
+
+
 @both_modes
 @pytest.mark.parametrize("window", [2, 3, 5, 9])
 @pytest.mark.parametrize("limit", [1, 2])

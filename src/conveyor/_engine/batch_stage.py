@@ -16,7 +16,7 @@ from anyio import current_time
 
 from .batching import Batch, Batcher
 from .call import EXPANDED, SKIPPED, Call, CallFailed
-from .expansion import Gathering
+from .expansion import Expansion, Gathering
 from .isolation import differs
 from .sequence import Chain, Slot
 from .stage import Stage
@@ -219,16 +219,17 @@ class BatchStage(Stage):
         pending = [slot]
         while pending:
             part = pending.pop()
-            gathering = Gathering(self, part)
+            # One item cannot be split, so nothing need be kept back.
+            expansion = (Gathering if len(part.value) > 1 else Expansion)(self, part)
             try:
-                result = await call(part.value, gathering, pacing)
+                result = await call(part.value, expansion, pacing)
                 pacing = None
             except CallFailed as failed:
                 return self.run.fail(failed.error, self.describe(part, failed.attempts))
-            if result is SKIPPED and len(part.value) > 1:
+            if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
                 pending += self._halves(part)
             elif result is EXPANDED:
-                await self.spread(part, gathering.values)
+                await self.spread(part, expansion.take_kept())
                 self._give_back_spare(part)
             else:
                 await self.settle(part, result)

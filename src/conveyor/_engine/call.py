@@ -92,6 +92,9 @@ class RunStopped(BaseException):
     """Ends, from the inside, a worker that nobody could cancel where it waits for room."""
 
 
+LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"
+
+
 def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseException:
     """
     Return what *error*, raised by a user's function, means to a run.
@@ -116,13 +119,22 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
         if run is not None and run.host.uncancel():
             reason = "because something cancelled the worker it runs in, which belongs to the run"
         else:
-            reason = (
-                "although nothing cancelled it; it probably awaited something that was cancelled"
-            )
+            reason = LEAKED
     elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
         reason = "which would end an iteration; catch it, or return instead"
     else:
         return error
+    return ordinary_error(error, culprit, reason)
+
+
+def ordinary_error(error: BaseException, culprit: str, reason: str) -> RuntimeError:
+    """
+    Return a ``RuntimeError`` from an error that would steer the machinery.
+
+    :param error: what was raised
+    :param culprit: whose code raised it
+    :param reason: why it is not passed on as it is
+    """
     ordinary = RuntimeError(f"{culprit} raised {type(error).__name__}, {reason}")
     ordinary.__cause__ = error
     return ordinary

@@ -115,21 +115,32 @@ class Expansion:
     def _release(self) -> None:
         self._stage.run.window.release()
 
+    def take_kept(self) -> list[Any]:
+        """Return values that have not been passed on yet: none."""
+        return []
+
 
 class Gathering(Expansion):
     """
     Keeps the values until the generator has ended, so that a failure on the way leaves nothing.
 
+    At most as many as a window of the run's size holds; if there are more, all are passed on.
+
     :param stage: where it happens
     :param slot: the item's
-    :ivar values: of the last attempt
     """
 
-    __slots__ = ("values",)
+    __slots__ = ("_is_full", "_kept")
 
     def __init__(self, stage: Stage, slot: Slot) -> None:
         super().__init__(stage, slot)
-        self.values: list[Any] = []
+        self._kept: list[Any] = []
+        self._is_full = False
+
+    def take_kept(self) -> list[Any]:
+        """Return the values that were kept, and keep them no longer."""
+        kept, self._kept = self._kept, []
+        return kept
 
     async def pass_on(
         self, values: Generator[Any, Any, Any] | AsyncIterator[Any], pacing: Pacing | None
@@ -140,14 +151,24 @@ class Gathering(Expansion):
         :param values: a generator, an async generator or another async iterator
         :param pacing: of the call it belongs to, if that has any
         """
-        self.values.clear()
+        self._kept.clear()
         await super().pass_on(values, pacing)
 
     async def _reserve(self, pacing: Pacing | None) -> None:
-        pass
+        if not self._is_full and len(self._kept) == self._stage.run.window.size:
+            self._is_full = True
+            for value in self.take_kept():
+                await super()._reserve(pacing)
+                super()._add(value)
+        if self._is_full:
+            await super()._reserve(pacing)
 
     def _add(self, value: Any) -> None:
-        self.values.append(value)
+        if self._is_full:
+            super()._add(value)
+        else:
+            self._kept.append(value)
 
     def _release(self) -> None:
-        pass
+        if self._is_full:
+            super()._release()

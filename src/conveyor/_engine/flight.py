@@ -8,11 +8,16 @@ of them is, it is cancelled too, and has ended before that one goes on.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from anyio import CancelScope, Event, get_cancelled_exc_class
 
+from .call import LEAKED, ordinary_error
 from .host import current_host, is_cancellation_requested
+
+# The calls of flights that the current code is part of; they cannot wait for themselves.
+_flights: ContextVar[tuple[Flight, ...]] = ContextVar("_flights", default=())
 
 
 class Flight:
@@ -42,6 +47,8 @@ class Flight:
         :raises RuntimeError: if nobody waited any more, so that it was cancelled
         """
         if not self._ended.is_set():
+            if self in _flights.get():
+                raise RuntimeError("a side input needs its own value to get it")
             await self._wait()
         if self._error is not None:
             raise self._error
@@ -63,14 +70,16 @@ class Flight:
                 await outlast(self._ended)
 
     async def _run(self) -> None:
+        _flights.set((*_flights.get(), self))
         try:
             with self._scope:
                 self._value = await self._function()
                 self._error = None
         except BaseException as error:
-            cancelled = isinstance(error, get_cancelled_exc_class())
-            if cancelled and is_cancellation_requested(is_ours=True):
-                raise
+            if isinstance(error, get_cancelled_exc_class()):
+                if is_cancellation_requested(is_ours=True):
+                    raise
+                error = ordinary_error(error, "a side input", LEAKED)
             self._error = error
         finally:
             self._ended.set()

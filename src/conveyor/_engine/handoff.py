@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from anyio import Event
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from .sequence import Chain
 
@@ -119,6 +119,10 @@ class Handoff:
             if self._chain.exhausted:
                 self._run.end()
             if self._run.finished:
+                if self._run.was_cut_short:
+                    # By a cancellation, perhaps, that is still on its way to us.
+                    await checkpoint_if_cancelled()
+                    await checkpoint()
                 self._run.raise_outcome()
             await self._wait()
             self._pause_at = self._taken + BURST

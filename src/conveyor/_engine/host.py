@@ -150,10 +150,9 @@ def current_host() -> AsyncioHost | TrioHost:
     # Trio first: in guest mode an asyncio loop is running as well.
     trio = sys.modules.get("trio")
     if trio is not None:
-        try:
+        # Another thread may be amid importing it; then it runs nothing here.
+        with contextlib.suppress(RuntimeError, AttributeError):
             return TrioHost()
-        except RuntimeError:
-            pass
     return AsyncioHost()
 
 

@@ -263,7 +263,7 @@ class Run:
         :param task_name: whose worker
         :raises BaseException: *error*, if it is a cancellation that was asked for
         """
-        error = examine(error, f"a side input of task {task_name!r}", self)
+        error = examine(error, f"a worker of task {task_name!r}", self)
         self.fail(error, f"raised in a worker of task {task_name!r}")
 
     def raise_outcome(self) -> NoReturn:

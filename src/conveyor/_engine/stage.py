@@ -24,6 +24,7 @@ from .call import (
     CallFailed,
     Kinds,
     RunStopped,
+    examine,
 )
 from .expansion import Expansion
 from .isolation import SEES_VARIABLES, run_in_context
@@ -85,7 +86,11 @@ class Stage(WorkerPool):
         if self._call is None:
             function = self.plan.function
             if self.plan.inputs:
-                function = await self.plan.inputs.bind(function)
+                try:
+                    function = await self.plan.inputs.bind(function)
+                except BaseException as error:
+                    examined = examine(error, f"a side input of task {self.name!r}", self.run)
+                    raise examined  # noqa: B904 - it has a cause if it needs one
             if self._call is None:
                 self._call = Call(function, self.plan.options, self.counters, self.run)
         return self._call
