@@ -16,7 +16,7 @@ from anyio import current_time
 
 from .batching import Batch, Batcher
 from .call import EXPANDED, SKIPPED, Call, CallFailed
-from .expansion import Expansion, Gathering
+from .expansion import Gathering
 from .isolation import differs
 from .sequence import Chain, Slot
 from .stage import Stage
@@ -219,8 +219,7 @@ class BatchStage(Stage):
         pending = [slot]
         while pending:
             part = pending.pop()
-            # One item cannot be split, so nothing need be kept back.
-            expansion = (Gathering if len(part.value) > 1 else Expansion)(self, part)
+            expansion = Gathering(self, part)
             try:
                 result = await call(part.value, expansion, pacing)
                 pacing = None

@@ -115,10 +115,6 @@ class Expansion:
     def _release(self) -> None:
         self._stage.run.window.release()
 
-    def take_kept(self) -> list[Any]:
-        """Return values that have not been passed on yet: none."""
-        return []
-
 
 class Gathering(Expansion):
     """
