@@ -31,6 +31,7 @@ class Admission:
     def __init__(self, rate: Rate | None, limiter: Semaphore | None) -> None:
         self._rate = rate
         self._limiter = limiter
+        self._has_paused = False
         self._resume_at = -math.inf
         self._gate = Lock(fast_acquire=True)
         self._line = Lock(fast_acquire=True)
@@ -55,6 +56,7 @@ class Admission:
         :param seconds: from now; a pause that ends later is not shortened
         :return: clock reading at which the stage goes on
         """
+        self._has_paused = True
         self._resume_at = max(self._resume_at, current_time() + seconds)
         return self._resume_at
 
@@ -89,4 +91,5 @@ class Admission:
             acquired = await rate.acquire_unless(item, self._is_paused)
 
     def _is_paused(self) -> bool:
-        return self._resume_at > current_time()
+        # Asked at every attempt, and most stages never pause: do not ask the clock for those.
+        return self._has_paused and self._resume_at > current_time()
