@@ -98,6 +98,15 @@ class Rate:
         cost = 1 if self.cost is None else self._cost_of(item, self.cost)
         return await self._line.take(cost, refused)
 
+    def acquire_nowait(self, item: Any = None) -> bool:
+        """
+        Count a call as begun, unless it would have to wait.
+
+        :param item: for *cost*
+        :return: whether the call is counted
+        """
+        return self._line.take_nowait(1 if self.cost is None else self._cost_of(item, self.cost))
+
     def _cost_of(self, item: Any, function: Callable[[Any], Any]) -> float:
         cost = function(item)
         # The messages leave the cost out: it may be the item.
@@ -147,6 +156,15 @@ class _Line:
                 return True
         finally:
             self._waiting -= 1
+
+    def take_nowait(self, cost: float) -> bool:
+        self._move_in()
+        now = current_time()
+        if self._cells.ready_at(cost) > now:
+            return False
+        self._seen = now
+        self._cells.take(cost, now)
+        return True
 
     def _move_in(self) -> None:
         """Make this event loop the one that it is used on; each has a clock of its own."""
