@@ -27,7 +27,8 @@ class Rate:
     seconds after the one before.
 
     One object is one limit, whoever uses it: all tasks with ``rate_limit=`` this object share it,
-    over all their runs, first come, first served. It can be used on several event loops one after
+    over all their runs, first come, first served; of those in a run with ``max_parallelism`` one
+    call of each task at a time stands in the line. It can be used on several event loops one after
     the other, not on two at once. A call that costs much is not overtaken by cheap ones behind it.
     Who is cancelled while waiting has taken nothing, and those behind move up.
 
