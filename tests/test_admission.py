@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
 from conveyor import Rate
 from conveyor._engine.admission import Admission
@@ -10,10 +11,11 @@ from conveyor._engine.pacing import Pacing
 from helpers import current_time, ticks
 
 
-async def test_a_share_that_comes_during_a_pause_is_given_back() -> None:
+@pytest.mark.parametrize("limit", [None, 1])
+async def test_a_share_that_comes_during_a_pause_is_given_back(limit: int | None) -> None:
     """Who waits for a share when a pause begins leaves it to the other stages."""
     limiter = anyio.Semaphore(1)
-    admission = Admission(None, limiter)
+    admission = Admission(limit and Rate(limit), limiter)
     pacing = Pacing(limiter)
     await limiter.acquire()
     async with anyio.create_task_group() as tasks:

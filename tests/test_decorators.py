@@ -526,7 +526,23 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
             "rate_limit must be a Rate, got 5; write rate_limit=Rate(5)",
         ),
         ({"rate_limit": "5/s"}, TypeError, "rate_limit must be a Rate, got '5/s'"),
+        (
+            {"on_error": LoggingErrorHandler},
+            TypeError,
+            (
+                "on_error must be a word or a function of the error and the item, "
+                "got the class LoggingErrorHandler"
+            ),
+        ),
         # contradictions
+        (
+            {"on_error": lambda error, item: None, "error_handler": LoggingErrorHandler()},
+            TypeError,
+            (
+                "give either error_handler or a function as on_error, not both; "
+                "the function can do all that a handler does"
+            ),
+        ),
         (
             {"timeout": 9, "deadline": 5},
             ValueError,
@@ -640,6 +656,12 @@ def test_batch_options_are_refused_for_single_tasks(name: str, value: float) -> 
     message = f"{name} is an option of batch tasks; write @batch_task({name}={value})"
     with pytest.raises(TypeError, match=exactly(f"task 'function': {message}")):
         made(**{name: value})
+
+
+def test_an_error_handler_as_on_error_is_refused() -> None:
+    """The message names the option that takes it."""
+    with pytest.raises(TypeError, match=r"got an error handler; write error_handler=<"):
+        made(on_error=LoggingErrorHandler())
 
 
 def test_any_object_with_handle_error_is_an_error_handler() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -100,6 +101,16 @@ async def test_tasks_share_a_rate_first_come_first_served() -> None:
     assert record.calls == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
 
 
+async def test_who_does_not_want_to_wait_is_told() -> None:
+    """Without waiting a call is counted, or is not if it would exceed the rate."""
+    rate = Rate(1, burst=3, cost=len)
+    assert [rate.acquire_nowait("ab"), rate.acquire_nowait("ab")] == [True, False]
+    await anyio.sleep(1)
+    assert [rate.acquire_nowait("ab"), rate.acquire_nowait("")] == [True, True]
+    await rate.acquire("abc")
+    assert current_time() == 4
+
+
 async def test_an_awaited_call_waits_too() -> None:
     """The cost of an awaited call is that of its item."""
     record = Recorder()
@@ -143,6 +154,22 @@ async def test_nothing_is_held_while_waiting() -> None:
     pipeline = (slow | single_task(record)).with_context(max_parallelism=1)
     assert await pipeline(range(3)).collect() == [0, 1, 2]
     assert record.times == [0, 10, 20]
+
+
+async def test_tokens_do_not_pile_up_while_there_is_no_share() -> None:
+    """Calls that had to wait for a share do not begin in a burst when there is one."""
+    record = Recorder()
+
+    @single_task(concurrency_limit=1)
+    async def feed(item: int) -> int:
+        await anyio.sleep(10 if item == 4 else 0)
+        return item
+
+    pipeline = feed | single_task(record, rate_limit=Rate(1))
+    assert await pipeline.with_context(max_parallelism=1)(range(6)).collect() == [*range(6)]
+    times = record.times
+    assert times[-2] > 10
+    assert all(later - earlier >= 1 for earlier, later in pairwise(times))
 
 
 async def test_the_timeout_does_not_count_the_wait() -> None:

@@ -44,12 +44,17 @@ from .context import (
 )
 from .decorators import batch_task, single_task
 from .error_handling import (
+    FAIL,
+    RETRY,
+    SKIP,
     CollectLimitError,
     ConveyorError,
+    Decision,
     ErrorAction,
     ErrorHandler,
     LedgerError,
     LoggingErrorHandler,
+    Replace,
     RetryAfter,
     RetryConfig,
     StreamClosedError,
@@ -62,6 +67,9 @@ from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
 
 __all__ = [
+    "FAIL",
+    "RETRY",
+    "SKIP",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
@@ -69,6 +77,7 @@ __all__ = [
     "Context",
     "ContextManager",
     "ConveyorError",
+    "Decision",
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
@@ -77,6 +86,7 @@ __all__ = [
     "Pipeline",
     "PipelineContext",
     "Rate",
+    "Replace",
     "RetryAfter",
     "RetryConfig",
     "RunStatistics",

@@ -13,8 +13,18 @@ from .rate import Rate
 def check_on_error(value: object, task: str, is_batch: bool) -> None:
     """Check what becomes of a call that failed for good."""
     allowed = [each for each in get_args(ErrorAction) if is_batch or each != "skip_batch"]
-    if value in allowed:
+    if isinstance(value, type):
+        raise TypeError(
+            f"task {task!r}: on_error must be a word or a function of the error and the item, "
+            f"got the class {value.__name__}"
+        )
+    if callable(value) or value in allowed:
         return
+    if hasattr(value, "handle_error"):
+        raise TypeError(
+            f"task {task!r}: on_error must be a word or a function of the error and the item, "
+            f"got an error handler; write error_handler={value!r}"
+        )
     if value == "skip_batch":
         raise ValueError(
             f"task {task!r}: on_error='skip_batch' is for batch tasks; write on_error='skip_item'"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .context import ExecutionMode, PipelineContext, get_current_context
-from .error_handling import ErrorAction, ErrorHandler, RetryConfig
+from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import TaskOptions
 from .plan import StagePlan
 from .stream import NO_DATA, PipelineStream
@@ -37,7 +37,7 @@ class BaseTask(Generic[In, Out]):
     :param task_name: name in errors, logs and statistics, by default that of the class
     """
 
-    on_error: ErrorAction = "fail"
+    on_error: ErrorAction | OnError = "fail"
     retry_config: RetryConfig = RetryConfig(max_attempts=1)
     error_handler: ErrorHandler | None = None
     task_name: str = ""

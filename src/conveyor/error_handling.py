@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import Enum
+from typing import Any, Final, Literal
 
 __all__ = [
+    "FAIL",
+    "RETRY",
+    "SKIP",
     "CollectLimitError",
     "ConveyorError",
+    "Decision",
     "ErrorAction",
     "ErrorHandler",
     "LedgerError",
     "LoggingErrorHandler",
+    "OnError",
+    "Replace",
     "RetryAfter",
     "RetryConfig",
     "RetryOn",
@@ -35,6 +42,42 @@ Which errors are worth another attempt: a type, a tuple of types, or a predicate
 
 A predicate may also return the seconds to wait instead of the backoff.
 """
+
+
+class Decision(Enum):
+    """What becomes of an item whose last attempt failed; for a function as ``on_error``."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    RETRY = "retry"
+
+
+FAIL: Final = Decision.FAIL
+"""End the run with the error."""
+
+SKIP: Final = Decision.SKIP
+"""Leave the item, or the whole batch, out."""
+
+RETRY: Final = Decision.RETRY
+"""Make one more attempt, after the usual delay."""
+
+
+@dataclass(frozen=True)
+class Replace:
+    """
+    Go on with a value in place of the result; for a function as ``on_error``.
+
+    :param value: treated as if the task's function had returned it
+    """
+
+    value: Any
+
+
+OnError = Callable[
+    [Exception, Any],
+    "Decision | Replace | Awaitable[Decision] | Awaitable[Replace] | Awaitable[Decision | Replace]",
+]
+"""Decides from the error and the item what becomes of an item whose last attempt failed."""
 
 
 class ConveyorError(Exception):

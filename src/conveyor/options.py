@@ -22,7 +22,7 @@ from ._checks import (
     check_on_error,
     check_rate_limit,
 )
-from .error_handling import ErrorAction, ErrorHandler, RetryConfig, RetryOn
+from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
 
 __all__ = [
@@ -88,10 +88,12 @@ class SingleOptions(CommonOptions, total=False):
     Keywords of ``@single_task`` but ``flatten``.
 
     ``on_error`` (default ``"fail"``)
-        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries).
+        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
+        ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
+        ``Replace(value)``.
     """
 
-    on_error: Literal["fail", "skip_item", "retry"]
+    on_error: Literal["fail", "skip_item", "retry"] | OnError
 
 
 class SingleTaskOptions(SingleOptions, total=False):
@@ -110,13 +112,14 @@ class BatchOptions(CommonOptions, total=False):
     Keywords of ``@batch_task`` but ``flatten`` and the sizes.
 
     ``on_error`` (default ``"fail"``)
-        Also ``"skip_batch"``; ``"skip_item"`` splits a failing batch and retries the parts until
-        only items that fail by themselves are dropped.
+        As for single tasks, the item of a function being the batch. Also ``"skip_batch"``;
+        ``"skip_item"`` splits a failing batch and retries the parts until only items that fail by
+        themselves are dropped.
     ``max_wait``
         Seconds from a batch's first item until it is sent although it is not full.
     """
 
-    on_error: ErrorAction
+    on_error: ErrorAction | OnError
     max_wait: float | None
 
 
@@ -155,7 +158,7 @@ class TaskOptions:
 
     task_name: str
     is_batch: bool = False
-    on_error: ErrorAction = "fail"
+    on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
@@ -171,6 +174,11 @@ class TaskOptions:
     def __post_init__(self) -> None:
         name = self.task_name
         check_on_error(self.on_error, name, self.is_batch)
+        if callable(self.on_error) and self.error_handler is not None:
+            raise TypeError(
+                f"task {name!r}: give either error_handler or a function as on_error, not both; "
+                "the function can do all that a handler does"
+            )
         check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
         check_count("max_size", self.max_size, name, optional=True)

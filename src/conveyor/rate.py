@@ -27,7 +27,8 @@ class Rate:
     seconds after the one before.
 
     One object is one limit, whoever uses it: all tasks with ``rate_limit=`` this object share it,
-    over all their runs, first come, first served. It can be used on several event loops one after
+    over all their runs, first come, first served; of those in a run with ``max_parallelism`` one
+    call of each task at a time stands in the line. It can be used on several event loops one after
     the other, not on two at once. A call that costs much is not overtaken by cheap ones behind it.
     Who is cancelled while waiting has taken nothing, and those behind move up.
 
@@ -98,6 +99,15 @@ class Rate:
         cost = 1 if self.cost is None else self._cost_of(item, self.cost)
         return await self._line.take(cost, refused)
 
+    def acquire_nowait(self, item: Any = None) -> bool:
+        """
+        Count a call as begun, unless it would have to wait.
+
+        :param item: for *cost*
+        :return: whether the call is counted
+        """
+        return self._line.take_nowait(1 if self.cost is None else self._cost_of(item, self.cost))
+
     def _cost_of(self, item: Any, function: Callable[[Any], Any]) -> float:
         cost = function(item)
         # The messages leave the cost out: it may be the item.
@@ -147,6 +157,15 @@ class _Line:
                 return True
         finally:
             self._waiting -= 1
+
+    def take_nowait(self, cost: float) -> bool:
+        self._move_in()
+        now = current_time()
+        if self._cells.ready_at(cost) > now:
+            return False
+        self._seen = now
+        self._cells.take(cost, now)
+        return True
 
     def _move_in(self) -> None:
         """Make this event loop the one that it is used on; each has a clock of its own."""

@@ -11,11 +11,14 @@ from typing import Any
 from typing_extensions import Never, Unpack, assert_type
 
 from conveyor import (
+    FAIL,
     AsyncStream,
     BaseTask,
     BatchTask,
+    Decision,
     Pipeline,
     Rate,
+    Replace,
     RetryConfig,
     SingleTask,
     batch_task,
@@ -263,6 +266,24 @@ async def with_parentheses(number: int) -> str:
 )
 async def with_options(number: int) -> str | None:
     return str(number)
+
+
+async def decide(error: Exception, item: int) -> Decision | Replace:
+    return Replace("") if item else FAIL
+
+
+@single_task(on_error=decide)
+async def with_decision(number: int) -> str:
+    return str(number)
+
+
+@batch_task(max_size=2, on_error=lambda error, batch: FAIL)
+async def with_batch_decision(batch: list[int]) -> str:
+    return str(batch)
+
+
+assert_type(with_decision, SingleTask[int, str])
+assert_type(with_batch_decision, BatchTask[int, str])
 
 
 @single_task(retry_on=lambda error: 2.5 if error.args else False)

@@ -9,11 +9,11 @@ The engine: everything that runs.
 
 A *slot* (:mod:`.sequence`) carries an item from the source through the stages. The stages
 (:mod:`.stage`, :mod:`.batch_stage`) are pools of workers (:mod:`.workers`) that take a slot, make a
-call (:mod:`.call`) and hand the slot on, straight into the next queue; order is restored at the end
-of each *chain*. The window (:mod:`.window`) bounds what a run holds and is the only thing that
-anyone ever waits for on the way down. A run (:mod:`.run`) owns it all: one task group, one record
-of the first failure, one ledger (:mod:`.ledger`). It is wired up (:mod:`.wiring`) from plans, and
-:mod:`.host` is the only module that knows the event loop.
+call (:mod:`.call`, let in by :mod:`.admission`) and hand the slot on, straight into the next queue;
+order is restored at the end of each *chain*. The window (:mod:`.window`) bounds what a run holds
+and is the only thing that anyone ever waits for on the way down. A run (:mod:`.run`) owns it all:
+one task group, one record of the first failure, one ledger (:mod:`.ledger`). It is wired up
+(:mod:`.wiring`) from plans, and :mod:`.host` is the only module that knows the event loop.
 
 Shutdown, whatever the reason (end, failure, consumer gone, cancelled from outside):
 

@@ -31,6 +31,7 @@ class Admission:
     def __init__(self, rate: Rate | None, limiter: Semaphore | None) -> None:
         self._rate = rate
         self._limiter = limiter
+        self._has_paused = False
         self._resume_at = -math.inf
         self._gate = Lock(fast_acquire=True)
         self._line = Lock(fast_acquire=True)
@@ -55,6 +56,7 @@ class Admission:
         :param seconds: from now; a pause that ends later is not shortened
         :return: clock reading at which the stage goes on
         """
+        self._has_paused = True
         self._resume_at = max(self._resume_at, current_time() + seconds)
         return self._resume_at
 
@@ -66,8 +68,16 @@ class Admission:
         :param pacing: gets its share, unless it has one
         :raises Exception: if the cost of the call cannot be told
         """
-        if self._rate is not None:
-            await self._acquire(item, self._rate)
+        if self._rate is None:
+            await self._wait_for_share(pacing)
+        elif self._limiter is None:
+            await self._wait_for_rate(item, pacing, self._rate)
+        else:
+            async with self._line:
+                await self._wait_for_rate(item, pacing, self._rate)
+
+    async def _wait_for_share(self, pacing: Pacing) -> None:
+        """Wait for the end of a pause and a share; there is no rate limit."""
         if pacing.may_run and not self._line.locked() and not self._is_paused():
             return
         pacing.end()
@@ -79,14 +89,30 @@ class Admission:
                 else:
                     await pacing.begin()
 
-    async def _acquire(self, item: Any, rate: Rate) -> None:
-        """Wait for the rate limit; if a pause begins meanwhile, once more after it."""
-        acquired = False
-        while not acquired:
+    async def _wait_for_rate(self, item: Any, pacing: Pacing, rate: Rate) -> None:
+        """
+        Wait for the end of a pause, the rate limit and a share, until all three come together.
+
+        A token is taken at the very moment of the share. Taken before, those of many attempts that
+        wait for shares could pile up, and be spent in one burst.
+        """
+
+        def refused() -> bool:
+            """Leave the line of the rate: the stage pauses, or there is no share."""
+            return self._is_paused() or not pacing.begin_nowait()
+
+        while True:
             if self._gate.locked() or self._is_paused():
                 async with self._gate:
                     await sleep_until(self._resume_at)
-            acquired = await rate.acquire_unless(item, self._is_paused)
+            if await rate.acquire_unless(item, refused):
+                return
+            if not self._is_paused():
+                await pacing.begin()
+                if not self._is_paused() and rate.acquire_nowait(item):
+                    return
+                pacing.end()
 
     def _is_paused(self) -> bool:
-        return self._resume_at > current_time()
+        # Asked at every attempt, and most stages never pause: do not ask the clock for those.
+        return self._has_paused and self._resume_at > current_time()

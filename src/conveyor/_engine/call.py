@@ -14,16 +14,17 @@ passed on, since nothing takes that value back.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 
-from ..error_handling import RetryAfter
+from ..error_handling import Decision, Replace, RetryAfter
 from .admission import Admission
+from .backoff import delay_after
 from .host import is_cancellation_requested
 from .pacing import Pacing
 from .policy import Progress
+from .verdict import verdict_on
 
 if TYPE_CHECKING:
     from ..options import TaskOptions
@@ -198,10 +199,19 @@ class Call:
         pacing = pacing or Pacing(self._limiter)
         progress = Progress()
         await self._admit(item, pacing, progress)
-        result = await self._try(item, expansion, pacing, progress)
-        if result is GIVEN_UP:
-            result = await self._settle(progress.error, item, progress.calls)
-        return result
+        while True:
+            result = await self._try(item, expansion, pacing, progress)
+            if result is not GIVEN_UP:
+                return result
+            verdict = await self._verdict(progress, item)
+            begun = expansion is not None and expansion.passed_on > 0
+            if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
+                continue
+            if verdict is Decision.SKIP:
+                return SKIPPED
+            if isinstance(verdict, Replace):
+                return verdict.value
+            raise CallFailed(cast("Exception", progress.error), progress.calls)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -210,7 +220,8 @@ class Call:
         deadline = self.options.deadline
         if deadline is None:
             return await self._attempts(item, expansion, pacing, progress)
-        with CancelScope(deadline=current_time() + deadline) as pacing.total:
+        expires_at = current_time() + deadline if pacing.total is None else pacing.expires_at
+        with CancelScope(deadline=expires_at) as pacing.total:
             return await self._attempts(item, expansion, pacing, progress)
         late = TimeoutError(f"the deadline of {deadline:g} s has passed")
         late.__context__ = progress.error
@@ -221,6 +232,12 @@ class Call:
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
         while True:
+            if progress.calls:
+                if self._counters is not None:
+                    self._counters.retried += 1
+                if progress.delay is not None:
+                    await sleep(progress.delay)
+                await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
                 return await self._attempt(item, expansion, pacing)
@@ -232,11 +249,6 @@ class Call:
             begun = expansion is not None and expansion.passed_on > 0
             if not self._may_go_on(error, pacing, progress, begun):
                 return GIVEN_UP
-            if self._counters is not None:
-                self._counters.retried += 1
-            if progress.delay is not None:
-                await sleep(progress.delay)
-            await self._admit(item, pacing, progress)
 
     def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
         """Decide whether there is another attempt; an error that asks for it pauses the stage."""
@@ -254,6 +266,11 @@ class Call:
             raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
         # An attempt that would have no time left is not waited for.
         return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+
+    def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
+        """Decide whether there is the one more attempt that ``on_error`` asks for."""
+        progress.delay = delay_after(progress.attempts, self.options.retry)
+        return progress.grant() and current_time() + progress.delay < pacing.expires_at
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until an attempt may begin."""
@@ -290,39 +307,16 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _settle(self, error: Any, item: Any, attempts: int) -> Any:
-        """Error handler, then ``on_error``."""
-        handler = self.options.error_handler
-        if handler is not None:
+    async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
+        """Decide what becomes of the item: ask the error handler, or ``on_error``."""
+        if self.options.error_handler is None and isinstance(self.options.on_error, str):
+            return Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP
+        role = "on_error of " if self.options.error_handler is None else "error handler of "
+        try:
+            # Handling it here makes the error the context of whatever those who are asked raise.
+            raise cast("Exception", progress.error)
+        except Exception as error:
             try:
-                # Handling it here makes the error the context of whatever the handler raises.
-                raise error
-            except Exception:
-                try:
-                    proceed, value = await self._ask(handler, error, item, attempts)
-                except BaseException as broken:
-                    raise CallFailed(
-                        self._examined(broken, "error handler of "), attempts
-                    ) from None
-            if proceed:
-                return SKIPPED if value is None else value
-        elif self.options.on_error != "fail":
-            return SKIPPED
-        raise CallFailed(error, attempts)
-
-    async def _ask(self, handler: Any, error: Exception, item: Any, attempts: int) -> Any:
-        name = self.options.task_name
-        answer = handler.handle_error(error, item, name, attempts)
-        if isawaitable(answer):
-            answer = await answer
-        if not _is_pair(answer):
-            raise TypeError(
-                f"error handler {type(handler).__name__} of task {name!r} must return "
-                f"(should_continue, value), got a {type(answer).__name__}"
-            )
-        return answer
-
-
-def _is_pair(value: Any) -> bool:
-    # isinstance() leaves the element types unknown
-    return isinstance(value, tuple) and len(value) == 2  # pyright: ignore[reportUnknownArgumentType]
+                return await verdict_on(error, item, progress.calls, self.options)
+            except BaseException as broken:
+                raise CallFailed(self._examined(broken, role), progress.calls) from None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from anyio import CancelScope, Semaphore, current_time
+from anyio import CancelScope, Semaphore, WouldBlock, current_time
 
 
 class Pacing:
@@ -45,6 +45,16 @@ class Pacing:
         if self._limiter is not None:
             await self._limiter.acquire()
             self._holding = True
+
+    def begin_nowait(self) -> bool:
+        """Take a share if there is one, or none is needed; tell whether it has it."""
+        if self._limiter is not None and not self._holding:
+            try:
+                self._limiter.acquire_nowait()
+            except WouldBlock:
+                return False
+            self._holding = True
+        return True
 
     def end(self) -> None:
         """Give the share back; idempotent."""

@@ -28,11 +28,12 @@ class Progress:
     :ivar error: what the last call raised
     """
 
-    __slots__ = ("calls", "delay", "error", "repeats")
+    __slots__ = ("_granted", "calls", "delay", "error", "repeats")
 
     def __init__(self) -> None:
         self.calls = 0
         self.repeats = 0
+        self._granted = 0
         self.delay: float | None = None
         self.error: Exception | None = None
 
@@ -61,4 +62,11 @@ class Progress:
         if self.repeats == MAX_REPEATS:
             return False
         self.repeats += 1
+        return True
+
+    def grant(self) -> bool:
+        """Count an attempt beyond those of the options; tell whether it may be."""
+        if self._granted == MAX_REPEATS:
+            return False
+        self._granted += 1
         return True

@@ -1,0 +1,54 @@
+"""
+What becomes of an item that has failed for good: asking the error handler, or a function as
+``on_error``.
+"""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from ..error_handling import FAIL, SKIP, Decision, Replace
+
+if TYPE_CHECKING:
+    from ..options import TaskOptions
+
+
+async def verdict_on(
+    error: Exception, item: Any, attempts: int, options: TaskOptions
+) -> Decision | Replace:
+    """
+    Decide what becomes of an item.
+
+    :param error: what the last attempt raised
+    :param item: the item, or the batch
+    :param attempts: calls made
+    :param options: of the task
+    :raises Exception: what the handler or function raised
+    :raises TypeError: if it returned something else than it may
+    """
+    name = options.task_name
+    handler = options.error_handler
+    if handler is not None:
+        pair: Any = handler.handle_error(error, item, name, attempts)
+        if isawaitable(pair):
+            pair = await pair
+        if not (isinstance(pair, tuple) and len(pair) == 2):  # pyright: ignore[reportUnknownArgumentType]
+            raise TypeError(
+                f"error handler {type(handler).__name__} of task {name!r} must return "
+                f"(should_continue, value), got a {type(pair).__name__}"  # pyright: ignore[reportUnknownArgumentType]
+            )
+        proceed, value = pair  # pyright: ignore[reportUnknownVariableType]
+        if not proceed:
+            return FAIL
+        return SKIP if value is None else Replace(value)
+    function: Any = options.on_error
+    answer = function(error, item)
+    if isawaitable(answer):
+        answer = await answer
+    if not isinstance(answer, (Decision, Replace)):
+        raise TypeError(
+            f"on_error of task {name!r} must return FAIL, SKIP, RETRY or Replace(value), "
+            f"got a {type(answer).__name__}"
+        )
+    return answer
