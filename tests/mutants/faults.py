@@ -570,8 +570,8 @@ CALLS = [
     Fault(
         "on_error overrules the handler",
         "_engine/call.py",
-        "        if self.options.error_handler is None and isinstance(self.options.on_error, str):\n",
-        "        if isinstance(self.options.on_error, str):\n",
+        "self.options.error_handler is None and isinstance(self.options.on_error, str):\n",
+        "isinstance(self.options.on_error, str):\n",
         ("test_calls.py::test_a_handler_that_refuses_raises_the_error",),
     ),
     Fault(
