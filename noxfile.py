@@ -17,6 +17,8 @@ nox.options.sessions = ["lint", "typing", "tests", "docs"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+# On all processors; with -X dev for what asyncio and the interpreter check only then.
+PYTEST = ["python", "-X", "dev", "-m", "pytest", "--numprocesses=auto"]
 
 
 def dependencies(group: str) -> list[str]:
@@ -97,16 +99,16 @@ EAGER_TESTS = [
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the test suite on both backends; arguments go to pytest."""
+    """Run the test suite on both backends and all processors; arguments go to pytest."""
     session.install(".", *dependencies("test"))
-    session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=PYTHONS[:1])
 def oldest(session: nox.Session) -> None:
     """Run the test suite with the oldest supported AnyIO and Trio; arguments go to pytest."""
     session.install(".", *oldest_versions(), *dependencies("test"))
-    session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=EAGER_PYTHONS or None)
@@ -116,7 +118,7 @@ def eager(session: nox.Session) -> None:
         session.skip("asyncio.eager_task_factory came with Python 3.12")
     session.install(".", *dependencies("test"))
     options = ["--eager", "-k", "not trio"]
-    session.run("python", "-X", "dev", "-m", "pytest", *options, *(session.posargs or EAGER_TESTS))
+    session.run(*PYTEST, *options, *(session.posargs or EAGER_TESTS))
 
 
 @nox.session
