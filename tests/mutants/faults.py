@@ -235,7 +235,7 @@ WAKING = [
             self._summon_if_due()
 """,
         "            del batch\n",
-        ("test_batches.py::test_with_a_limit_that_many_batches_run_at_once",),
+        ("test_stage.py::test_the_limit_of_a_batch_task_counts_batches",),
     ),
     Fault(
         "a waiting process is not told of new items",
@@ -340,7 +340,7 @@ BOUNDS = [
         "_engine/batch_stage.py",
         "        self.run.window.release(slot.take_spare(maxsize))\n",
         "        pass\n",
-        ("test_window.py::test_batch_tasks_in_a_row_share_the_smallest_window",),
+        ("test_window.py::test_results_of_batches_hold_a_place_each",),
     ),
     Fault(
         "the items of a batch give their places back before the call has ended",
