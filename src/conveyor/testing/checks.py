@@ -9,7 +9,6 @@ no task alive.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from contextlib import suppress
 from inspect import isawaitable
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,7 +17,6 @@ from anyio import create_task_group, sleep
 from anyio.lowlevel import checkpoint
 
 from ..base_task import BaseTask
-from ..error_handling import StreamClosedError
 from ..pipeline import Pipeline
 from .check_support import CheckedSource, Expected, SourceFailure, checking, same_results
 from .clock import running_clock
@@ -214,7 +212,7 @@ class _Checks:
         async with self.checking(f"cancellation after {tick} turns, {mode}"):
             source = CheckedSource(items)
             async with create_task_group() as group:
-                group.start_soon(_consume, self._make(mode, source))
+                group.start_soon(self._make(mode, source).collect)
                 for _ in range(tick):
                     await checkpoint()
                 group.cancel_scope.cancel()
@@ -270,12 +268,6 @@ def _stream(
     pipeline: Pipeline[Any, Any], mode: ExecutionMode, source: CheckedSource
 ) -> PipelineStream[Any]:
     return pipeline.with_execution_mode(mode)(source)
-
-
-async def _consume(stream: PipelineStream[Any]) -> None:
-    # Cancelled together with its run, a consumer may hear of the run's end first.
-    with suppress(StreamClosedError):
-        await stream.collect()
 
 
 async def _first(results: AsyncIterable[T], count: int) -> AsyncGenerator[T, None]:
