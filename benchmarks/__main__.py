@@ -21,7 +21,7 @@ from .workload import Workload
 
 BACKENDS = ("asyncio", "uvloop", "trio")
 QUICK = Method(rounds=3, seconds=0.1, quick=True)
-THOROUGH = Method(rounds=5, seconds=0.3)
+THOROUGH = Method(rounds=5, seconds=0.2)
 
 
 def main() -> None:
@@ -150,7 +150,7 @@ def conditions(options: argparse.Namespace) -> dict[str, str]:
         "Date": datetime.date.today().isoformat(),
         "Machine": system,
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "Event loops": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Command": f"``{command(options)}``",
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import workloads
 from .figures import Row, Table, quotients
 from .process import ContenderError, Workers
 from .workload import Pair, Times, Workload
@@ -49,25 +50,21 @@ def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> i
     """
     Let a contender run with more and more items, and see how many it can do in the time.
 
-    Conveyor and what it is compared with always get all of them.
+    Conveyor and what it is compared with always get all of them. CPU time decides, since wall time
+    depends on what else the machine does.
 
     :return: for how many rounds it takes part
     """
-    most = method.items_of(workload)
+    most = method.items_of(workloads.ALL[row.pair.workload])
+    may_have_fewer = row.pair.contender != "Conveyor" and row.pair != workload.baseline
+    least = workload.least if workload.least and may_have_fewer else most
     is_slow = False
     row.items = max(workload.least or most, most // 100)
     while times := take_turn(row, row.items, workers):
         is_slow = times.wall > SLOW * method.seconds
-        if row.items >= most or times.wall > method.seconds / 2:
-            if (
-                workload.least
-                and row.pair.contender != "Conveyor"
-                and row.pair != workload.baseline
-            ):
-                affordable = row.items * method.seconds / times.wall
-                row.items = max(workload.least, min(most, round_down(affordable)))
-            else:
-                row.items = most
+        if row.items >= most or times.cpu > method.seconds / 2:
+            affordable = round_down(row.items * method.seconds / times.cpu)
+            row.items = max(least, min(most, affordable))
             break
         row.items = min(most, row.items * 5)
     row.figures.clear()

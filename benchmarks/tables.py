@@ -28,6 +28,7 @@ def simple_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def number(value: float) -> str:
     """Write a number with three digits that mean something."""
+    value = round(value, 2) + 0.0  # no negative zero
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
@@ -43,7 +44,8 @@ def duration(seconds: float) -> str:
 def with_extremes(spread: Spread | None) -> str:
     if spread is None:
         return NONE
-    return f"{number(spread.median)} ({number(spread.low)}–{number(spread.high)})"
+    between = "–" if spread.low >= 0 else " to "
+    return f"{number(spread.median)} ({number(spread.low)}{between}{number(spread.high)})"
 
 
 def label(row: Row, workload: Workload) -> str:
@@ -71,7 +73,7 @@ def rows_of(table: Table) -> list[list[str]]:
         ]
         if workload.is_long_run:
             line[3:4] = []
-            line += [with_extremes(row.spread("peak")), with_extremes(row.spread("growth"))]
+            line += [with_extremes(row.spread(figure)) for figure in ("peak", "growth")]
         cells.append(line)
     dashes = [NONE] * (len(header_of(table)) - 2)
     failed = [row for row in table.rows if row.failure is not None]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import workloads
-from .workload import Times, Turn
+from .workload import Times, Turn, WrongResultError
 
 LONGEST_TURN = 90
 """Seconds after which a turn is given up, the worker with it."""
@@ -69,7 +69,7 @@ def main(module: str, backend_name: str, distribution: str) -> None:
         return reply({"error": f"{type(error).__name__}: {error}"})
     version = importlib.metadata.version(distribution) if distribution != "-" else None
     cannot = {
-        workload.needs: getattr(contender, "CANNOT", {}).get(workload.needs, "not what it is for")
+        workload.needs: getattr(contender, "CANNOT", {}).get(workload.needs, "is not for that")
         for workload in workloads.ALL.values()
         if not hasattr(contender, workload.needs)
     }
@@ -80,6 +80,8 @@ def main(module: str, backend_name: str, distribution: str) -> None:
         faulthandler.dump_traceback_later(LONGEST_TURN, exit=True)
         try:
             times: Times = run(workloads.ALL[request["workload"]].run, turn)
+        except WrongResultError as error:
+            reply({"error": f"wrong result: {error}"})
         except Exception as error:
             reply({"error": f"{type(error).__name__}: {error}"})
         else:

@@ -10,7 +10,9 @@ from anyio import create_memory_object_stream, create_task_group
 
 from ..work import CONCURRENCY
 
-CANNOT = dict.fromkeys(("batched", "filtered", "expanded", "retried"), "not written by hand here")
+CANNOT = dict.fromkeys(
+    ("batched", "filtered", "expanded", "retried"), "is not written for that here"
+)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from ..work import CONCURRENCY
 
 CANNOT = dict.fromkeys(
-    ("batched", "filtered", "expanded", "retried", "endless"), "not written by hand here"
+    ("batched", "filtered", "expanded", "retried", "endless"), "is not written for that here"
 )
 
 

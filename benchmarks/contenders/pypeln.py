@@ -1,7 +1,9 @@
 """
 pypeln: stages of workers, here its asyncio tasks.
 
-Its stages give results as they complete; its ``ordered`` stage sorts them when all are there.
+Its stages give results as they complete; its ``ordered`` stage sorts them when all are there. Its
+queues are unbounded by default and are left so where the data ends: with ``maxsize=100`` version
+0.4.9 loses results in one run of three or four.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ CANNOT = {
 }
 
 
-def mapped(data: Any, functions: Any, limit: int = CONCURRENCY) -> Any:
+def mapped(data: Any, functions: Any, limit: int = CONCURRENCY, maxsize: int = 0) -> Any:
     for function in functions:
-        data = pl.task.map(function, data, workers=limit, maxsize=limit)
+        data = pl.task.map(function, data, workers=limit, maxsize=maxsize)
     return data
 
 
@@ -40,12 +42,12 @@ synchronous = ordered
 
 async def filtered(data: Any, before: Any, keep: Any, after: Any) -> list[Any]:
     stage = mapped(data, [before])
-    stage = pl.task.filter(keep, stage, workers=CONCURRENCY, maxsize=CONCURRENCY)
+    stage = pl.task.filter(keep, stage, workers=CONCURRENCY)
     return await pl.task.ordered(mapped(stage, [after]))
 
 
 async def expanded(data: Any, expand: Any, after: Any) -> list[Any]:
-    stage = pl.task.flat_map(expand, data, workers=CONCURRENCY, maxsize=CONCURRENCY)
+    stage = pl.task.flat_map(expand, data, workers=CONCURRENCY)
     return await pl.task.ordered(mapped(stage, [after]))
 
 
@@ -63,4 +65,7 @@ async def streaming(data: Any, functions: Any) -> AsyncIterator[Any]:
         yield results
 
 
-endless = streaming
+@asynccontextmanager
+async def endless(data: Any, functions: Any) -> AsyncIterator[Any]:
+    async with aclosing(aiter(mapped(data, functions, maxsize=CONCURRENCY))) as results:
+        yield results

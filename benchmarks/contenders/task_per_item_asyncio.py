@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import Semaphore, TaskGroup
 from typing import Any
 
 from ..work import CONCURRENCY
@@ -10,7 +10,7 @@ from ..work import CONCURRENCY
 
 async def ordered(data: Any, functions: Any, limit: int = CONCURRENCY) -> list[Any]:
     results: list[Any] = [None] * len(data)
-    semaphore = asyncio.Semaphore(limit * len(functions))
+    semaphore = Semaphore(limit * len(functions))
 
     async def work(index: int, item: Any) -> None:
         async with semaphore:
@@ -18,7 +18,7 @@ async def ordered(data: Any, functions: Any, limit: int = CONCURRENCY) -> list[A
                 item = await function(item)
             results[index] = item
 
-    async with asyncio.TaskGroup() as tasks:
+    async with TaskGroup() as tasks:
         for index, item in enumerate(data):
             tasks.create_task(work(index, item))
     return results

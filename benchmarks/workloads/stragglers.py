@@ -42,7 +42,9 @@ ORDERED = Workload(
     title="Stragglers, in order",
     about=(
         "One stage, 100 calls at once. Most items sleep for 1 ms, one in a hundred for 100 ms. "
-        "Wall time, against the shortest possible: all the sleep divided by 100."
+        "Wall time, against the shortest possible: all the sleep divided by 100. Whoever gives "
+        "results in order and bounds what it holds must wait for a straggler now and then; "
+        "whoever keeps all results does not."
     ),
     needs="concurrent",
     run=ordered,
