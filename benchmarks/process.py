@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -89,11 +90,16 @@ class WorkerProcess:
             self._errors.seek(0)
             lines = self._errors.read().strip().splitlines() or ["no message"]
             timeouts = [line for line in lines if line.startswith("Timeout")]
-            raise ContenderError("took too long" if timeouts else f"died: {lines[-1]}")
+            raise ContenderError("took too long" if timeouts else f"died: {public(lines[-1])}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ContenderError(answer["error"])
+            raise ContenderError(public(answer["error"]))
         return answer
+
+
+def public(message: str) -> str:
+    """Leave out the paths of this machine: messages are published."""
+    return re.sub(r"\s*\(?/\S+", "", message)
 
 
 class Workers:

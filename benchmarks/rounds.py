@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from . import workloads
 from .figures import Row, Table, quotients
 from .process import ContenderError, Workers
-from .workload import Pair, Times, Workload
+from .workload import Times, Workload
 
 SLOW = 4
 """A turn that takes this many times the wanted seconds is slow."""
@@ -57,14 +57,14 @@ def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> i
     """
     most = method.items_of(workloads.ALL[row.pair.workload])
     may_have_fewer = row.pair.contender != "Conveyor" and row.pair != workload.baseline
-    least = workload.least if workload.least and may_have_fewer else most
+    least = min(most, workload.least or most)
     is_slow = False
-    row.items = max(workload.least or most, most // 100)
+    row.items = max(least, most // 100)
     while times := take_turn(row, row.items, workers):
         is_slow = times.wall > SLOW * method.seconds
         if row.items >= most or times.cpu > method.seconds / 2:
             affordable = round_down(row.items * method.seconds / times.cpu)
-            row.items = max(least, min(most, affordable))
+            row.items = max(least, min(most, affordable)) if may_have_fewer else most
             break
         row.items = min(most, row.items * 5)
     row.figures.clear()
@@ -88,13 +88,11 @@ def take_turn(row: Row, items: int, workers: Workers) -> Times | None:
 
 
 def add_ratio(row: Row, table: Table, workload: Workload) -> None:
-    """Add the ratio to the baseline of the same round."""
+    """Add the ratio to the bound, or to the baseline of the same round."""
+    times = row.figures.get(workload.clock, [])
+    baseline = workload.baseline and table.row(workload.baseline)
     if workload.bound is not None:
         bound = workload.bound(row.items) / row.items
-        for wall in row.figures.get("wall", []):
-            row.add(ratio=wall and wall / bound)
-        return
-    baseline = workload.baseline and table.row(Pair(*workload.baseline))
-    if baseline and "cpu" in row.figures:
-        clock = workload.clock
-        row.figures["ratio"] = quotients(row.figures[clock], baseline.figures.get(clock, []))
+        row.figures["ratio"] = quotients(times, [bound] * len(times))
+    elif baseline is not None:
+        row.figures["ratio"] = quotients(times, baseline.figures.get(workload.clock, []))

@@ -72,7 +72,8 @@ ALL: dict[str, Contender] = {
         peer("conveyor-streaming 1.2", "conveyor_1_2", ASYNCIO, "conveyor-streaming==1.2.1"),
         peer("aiostream", "aiostream", ASYNCIO, "aiostream"),
         peer("streamable", "streamable", ASYNCIO, "streamable"),
-        peer("pypeln", "pypeln", ASYNCIO, "pypeln"),
+        # It imports pkg_resources, which newer versions of setuptools do not have.
+        peer("pypeln", "pypeln", ASYNCIO, "pypeln", "setuptools<81"),
         peer("aiometer", "aiometer", EVERYWHERE, "aiometer", "trio"),
         # It asks for a Trio older than everybody else's.
         peer("slurry", "slurry", ("trio",), "slurry"),
