@@ -1,6 +1,4 @@
-"""
-Long runs against short ones, each in a fresh process, whose peak of memory is its own.
-"""
+"""Long runs against short ones, each in a fresh process, whose peak of memory is its own."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ def longest_possible(pair: Pair, workers: Workers, method: Method) -> int:
 
 def measure_row(row: Row, workers: Workers) -> None:
     """Add a round: the time per item of the long run, its ratio to a short one, the memory."""
-    short = row.items // SHORT_OF_LONG
+    short = max(1, row.items // SHORT_OF_LONG)
     with workers.fresh(row.pair.contender) as worker:
         per_item, peak = per_item_and_peak(worker, row.pair, short, turns=5)
     with workers.fresh(row.pair.contender) as worker:

@@ -23,6 +23,7 @@ ALL: dict[str, Workload] = {
         trivial.ORDERED,
         trivial.ONE_STAGE,
         trivial.TEN_STAGES,
+        trivial.ITERATED,
         trivial.AS_COMPLETED,
         trivial.SYNCHRONOUS,
         batches.BATCHES,

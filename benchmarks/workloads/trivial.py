@@ -19,6 +19,16 @@ def stages(count: int) -> Callable[[Turn], Awaitable[Times]]:
     return run
 
 
+async def iterated(turn: Turn) -> Times:
+    stopwatch = Stopwatch()
+    with stopwatch:
+        async with turn.contender.streaming(range(turn.items), [add_one] * 3) as stream:
+            results = [result async for result in stream]
+    # The hand-written pipeline streams as they complete.
+    check(sorted(results), list(range(3, turn.items + 3)))
+    return stopwatch.times
+
+
 async def as_completed(turn: Turn) -> Times:
     stopwatch = Stopwatch()
     with stopwatch:
@@ -66,6 +76,17 @@ TEN_STAGES = Workload(
     items=50_000,
     quick_items=10_000,
     baseline=Pair("bare loop", "trivial-10"),
+)
+
+ITERATED = Workload(
+    name="iterated",
+    title="Three trivial stages, one result at a time",
+    about="The same three stages, read by ``async for`` instead of collected into a list.",
+    needs="streaming",
+    run=iterated,
+    items=100_000,
+    quick_items=20_000,
+    baseline=Pair("bare loop", "iterated"),
 )
 
 AS_COMPLETED = Workload(
