@@ -58,9 +58,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__(CountingSelector(counter))
         self.counter = counter
 
-    def call_soon(self, *args: Any, **options: Any) -> asyncio.Handle:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         self.counter["steps"] += 1
-        return super().call_soon(*args, **options)
+        return super().call_soon(callback, *args, context=context)
 
 
 class CountingSelector(selectors.DefaultSelector):

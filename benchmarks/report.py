@@ -116,10 +116,10 @@ def section(results: Results, workload: Workload) -> Iterator[str]:
     for table in measured:
         yield tables.simple_table(tables.header_of(table), tables.rows_of(table))
         yield ""
-        failures = [row for row in table.rows if row.failure]
-        for row in failures:
-            yield f"*{row.pair.contender}* failed: {row.failure.rstrip('.')}."
-            yield ""
+        for row in table.rows:
+            if row.failure:
+                yield f"*{row.pair.contender}* failed: {row.failure.rstrip('.')}."
+                yield ""
 
 
 def losses(results: Results) -> Iterator[str]:

@@ -73,8 +73,9 @@ def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> i
 
 def round_down(items: float) -> int:
     """Round to 1, 2 or 5 times a power of ten; at least 1."""
-    power = 10 ** (len(str(max(1, int(items)))) - 1)
-    return max(step * power for step in (1, 2, 5) if step * power <= max(1, items))
+    items = max(1, items)
+    power = int(10 ** (len(str(int(items))) - 1))
+    return max(step * power for step in (1, 2, 5) if step * power <= items)
 
 
 def take_turn(row: Row, items: int, workers: Workers) -> Times | None:
