@@ -21,7 +21,7 @@ from .workload import Workload
 
 BACKENDS = ("asyncio", "uvloop", "trio")
 QUICK = Method(rounds=3, seconds=0.1, quick=True)
-THOROUGH = Method(rounds=5, seconds=0.2)
+THOROUGH = Method(rounds=5, seconds=0.15)
 
 
 def main() -> None:
@@ -34,8 +34,6 @@ def main() -> None:
     print(f"\nTargets\n{tables.target_table(results)}")
     for name, reason in results.missing.items():
         print(f"{name} did not take part: {reason}")
-    if options.save:
-        results.save(options.save)
     if options.report:
         # Only a report needs matplotlib.
         from . import report
@@ -102,6 +100,8 @@ def measure(options: argparse.Namespace) -> Results:
                 table = measure_one(workload, backend, workers, method)
                 results.tables.append(table)
                 print(tables.text(table), flush=True)
+                if options.save:
+                    results.save(options.save)
     return results
 
 

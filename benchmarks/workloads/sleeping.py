@@ -26,6 +26,6 @@ SLEEPING = Workload(
     run=run,
     items=5_000,
     quick_items=5_000,
-    least=1_000,
+    least=None,
     baseline=Pair("worker pool", "sleeping"),
 )
