@@ -159,9 +159,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compare a pipeline with the bare loop; arguments go to the benchmark."""
+    """Compare Conveyor with its peers; arguments go to the suite: ``nox -s bench -- --quick``."""
     session.install(".", *dependencies("bench"))
-    session.run("python", "benchmarks/bare_loop.py", *session.posargs)
+    # The peers' environments outlive the session's own.
+    environments = session.cache_dir / "bench"
+    session.run("python", "-m", "benchmarks", f"--environments={environments}", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,61 @@
+"""Conveyor, this library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conveyor import Pipeline, batch_task, single_task
+
+IMPORT = "import conveyor"
+OPTIONAL = ("trio", "uvloop", "rich", "tqdm", "opentelemetry")
+
+
+def pipeline(functions: Any, **options: Any) -> Pipeline[Any, Any]:
+    return Pipeline().add(*(single_task(function, **options) for function in functions))
+
+
+async def ordered(data: Any, functions: Any) -> list[Any]:
+    return await pipeline(functions)(data).collect()
+
+
+async def as_completed(data: Any, functions: Any) -> list[Any]:
+    return await pipeline(functions).as_completed(data).collect()
+
+
+synchronous = ordered
+
+
+async def batched(data: Any, before: Any, batch: Any, size: int, after: Any) -> list[Any]:
+    tasks = single_task(before) | batch_task(max_size=size)(batch) | single_task(after)
+    return await tasks(data).collect()
+
+
+async def filtered(data: Any, before: Any, keep: Any, after: Any) -> list[Any]:
+    async def kept(item: Any) -> Any:
+        return item if await keep(item) else None
+
+    return await ordered(data, [before, kept, after])
+
+
+async def expanded(data: Any, expand: Any, after: Any) -> list[Any]:
+    return await ordered(data, [expand, after])
+
+
+async def retried(data: Any, function: Any, attempts: int) -> list[Any]:
+    task = single_task(function, retry_attempts=attempts, retry_delay=0)
+    return await task(data).collect()
+
+
+async def concurrent(data: Any, functions: Any, limit: int) -> list[Any]:
+    return await pipeline(functions, concurrency_limit=limit)(data).collect()
+
+
+async def concurrent_as_completed(data: Any, functions: Any, limit: int) -> list[Any]:
+    return await pipeline(functions, concurrency_limit=limit).as_completed(data).collect()
+
+
+def streaming(data: Any, functions: Any) -> Any:
+    return pipeline(functions)(data)
+
+
+endless = streaming
