@@ -65,7 +65,7 @@ class ShuffledQueue(deque[asyncio.Handle]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
         super().__init__()
-        self.is_shuffled = True
+        self.is_shuffled: bool = True
         self._random = random
         self._numbers: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._nothing = asyncio.Handle(lambda: None, (), loop)

@@ -44,9 +44,9 @@ class CheckedSource(AsyncIterator[Any]):
     def __init__(self, items: Iterable[Any], error: Exception | None = None) -> None:
         self._items = iter(items)
         self._error = error
-        self.pulled = 0
-        self.failed = False
-        self.closed = False
+        self.pulled: int = 0
+        self.failed: bool = False
+        self.closed: bool = False
 
     async def __anext__(self) -> Any:
         self.pulled += 1
