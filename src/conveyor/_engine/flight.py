@@ -22,7 +22,7 @@ _flights: ContextVar[tuple[Flight, ...]] = ContextVar("_flights", default=())
 
 class Flight:
     """
-    A call that has been started, in a copy of the current context, and its outcome.
+    A call and its outcome; begun when its result is first asked for, in a copy of that context.
 
     :param function: called once, without arguments
     :param cancelled: message of the error for those who come after it was cancelled
@@ -36,7 +36,7 @@ class Flight:
         self._waiting = 0
         self._value: Any = None
         self._error: BaseException | None = RuntimeError(cancelled)
-        self._host.spawn(self._run, self._ended.set)
+        self._begun = False
 
     async def result(self) -> Any:
         """
@@ -62,6 +62,9 @@ class Flight:
             )
         self._waiting += 1
         try:
+            if not self._begun:
+                self._begun = True
+                self._host.spawn(self._run, self._ended.set)
             await self._ended.wait()
         finally:
             self._waiting -= 1
