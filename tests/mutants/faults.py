@@ -782,7 +782,7 @@ ENDING = [
         "_engine/flight.py",
         "    with CancelScope(shield=True):\n        while not event.is_set():\n",
         "    with CancelScope():\n        while not event.is_set():\n",
-        ("test_cancellation.py::test_a_cancelled_scope_leaves_nothing_alive",),
+        ("test_side_inputs.py::test_the_last_run_to_leave_waits_for_the_flights_end",),
     ),
     Fault(
         "a second native cancellation breaks off the wait for the end",
