@@ -589,13 +589,13 @@ async def test_the_batch_of_a_generator_is_split_too(function: Any, window: int)
 
 @pytest.mark.parametrize("asynchronous", [True, False])
 async def test_a_generator_of_many_values_is_not_kept_back(asynchronous: bool) -> None:
-    """More values than the window holds go on; then the batch cannot be split any more."""
+    """If it gives more than a thousand they go on; then the batch cannot be split any more."""
 
     def give(batch: list[int]) -> Iterator[int]:
-        yield from range(10)
+        yield from range(1001)
         if batch[0] == 0:
             raise Poison
-        yield 10
+        yield 1001
 
     async def give_later(batch: list[int]) -> AsyncIterator[int]:
         for value in give(batch):
@@ -604,7 +604,7 @@ async def test_a_generator_of_many_values_is_not_kept_back(asynchronous: bool) -
 
     task = batch_task(max_size=2, on_error="skip_item")(give_later if asynchronous else give)
     async with task.with_context(max_in_flight=5)(range(4)) as results:
-        assert await results.collect() == [*range(10), *range(11)]
+        assert await results.collect() == [*range(1001), *range(1002)]
         assert results.stats().skipped == 2
 
 

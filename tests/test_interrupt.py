@@ -26,7 +26,9 @@ async def work(item):
         started.append(item)
         if len(started) == 3:
             print("working", flush=True)
-        await anyio.sleep_forever()
+        # An idle loop of asyncio would sleep through a signal that comes just before it sleeps.
+        while True:
+            await anyio.sleep(0.01)
     finally:
         print("ended", item)
 
@@ -89,7 +91,8 @@ async def source():
                 await anyio.sleep(0.002)
             if case == "blocked source" and item == moment % 7:
                 print("waiting", flush=True)
-                await anyio.sleep_forever()
+                while True:  # as above
+                    await anyio.sleep(0.01)
             step()
             yield item
 

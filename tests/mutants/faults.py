@@ -688,14 +688,12 @@ FAILURES = [
         "a failing source ends the results in silence",
         "_engine/source.py",
         """\
-            run.fail(
-                examine(error, "the source", run),
-                f"raised by the source after {self.pulled} item(s)",
-            )
+                error = examine(error, "the source", run)
+                run.fail(error, f"raised by the source after {self.pulled} item(s)")
 """,
         """\
-            examine(error, "the source", run)
-            self._chain.close()
+                examine(error, "the source", run)
+                self._chain.close()
 """,
         ("test_errors.py::test_a_source_that_fails_at_any_index",),
     ),

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 
+# Values of a generator that are kept back at most until it has ended.
+MOST_KEPT = 1000
+
+
 class Expansion:
     """
     Passes on the values that one item becomes.
@@ -120,7 +124,7 @@ class Gathering(Expansion):
     """
     Keeps the values until the generator has ended, so that a failure on the way leaves nothing.
 
-    At most as many as a window of the run's size holds; if there are more, all are passed on.
+    At most a thousand; if there are more, all are passed on.
 
     :param stage: where it happens
     :param slot: the item's
@@ -151,7 +155,7 @@ class Gathering(Expansion):
         await super().pass_on(values, pacing)
 
     async def _reserve(self, pacing: Pacing | None) -> None:
-        if not self._is_full and len(self._kept) == self._stage.run.window.size:
+        if not self._is_full and len(self._kept) > MOST_KEPT:
             self._is_full = True
             for value in self.take_kept():
                 await super()._reserve(pacing)

@@ -109,21 +109,20 @@ class Source:
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
-        try:
-            with self._scope:
+        with self._scope:
+            # Inside the scope: on its way out of one that is cancelled, Trio splits a group.
+            try:
                 items = items_of(self._data)
                 self._data = None
                 if isinstance(items, AsyncIterable):
                     await self._feed_async(items)
                 else:
                     await self._feed_sync(items)
-            if not run.stopping:
-                run.cascade.close(self._chain)
-        except BaseException as error:
-            run.fail(
-                examine(error, "the source", run),
-                f"raised by the source after {self.pulled} item(s)",
-            )
+                if not run.stopping:
+                    run.cascade.close(self._chain)
+            except BaseException as error:
+                error = examine(error, "the source", run)
+                run.fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         run = self._run
@@ -155,11 +154,15 @@ class Source:
             async with items as results:
                 await self._iterate(results)
             return
-        iterator = items.__aiter__()
-        try:
-            await self._iterate(iterator)
-        finally:
-            await close_iterator(iterator)
+        # Entered before the first step, as the other scope is; see :meth:`Expansion.pass_on`. What
+        # was cancelled inside itself but has come to a yield all the same is closed uncancelled.
+        with CancelScope() as closing:
+            iterator = items.__aiter__()
+            try:
+                await self._iterate(iterator)
+            finally:
+                closing.shield = True
+                await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         # Stopped before our first step, or while a stream was entered: nobody would cancel us then.

@@ -257,6 +257,7 @@ class Stage(WorkerPool):
                 if not self.may_add(slot):
                     event = window.enqueue()
                 elif self.is_crowded:
+                    window.hand_on()
                     event = Event()
                     self._turns.append(event)
                 else:
