@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import StreamClosedError
 
-from .failures import BodyError
+from .failures import BodyError, Quit
 from .processes import nap
 from .scenario import ConsumerSpec
 from .world import Journal
@@ -57,7 +57,9 @@ class Consumer:
             self.journal.end("cancelled")  # before its first step
         # Before Python 3.11 a scope cannot tell a cancel() from its own deadline in the same tick.
         can_tell = sys.version_info >= (3, 11) or self.spec.patience is None
-        if requested and can_tell and not task.cancelled():
+        # The end of the program goes before a cancellation in the same turn.
+        is_over = task.cancelled() or isinstance(task.exception(), Quit)
+        if requested and can_tell and not is_over:
             self.journal.problem("the cancellation was swallowed")
 
     async def consume(self) -> None:
