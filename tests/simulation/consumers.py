@@ -58,7 +58,7 @@ class Consumer:
         # Before Python 3.11 a scope cannot tell a cancel() from its own deadline in the same tick.
         can_tell = sys.version_info >= (3, 11) or self.spec.patience is None
         # The end of the program goes before a cancellation in the same turn.
-        is_over = task.cancelled() or isinstance(task.exception(), Quit)
+        is_over = task.cancelled() or isinstance(self.journal.ending[-1], Quit)
         if requested and can_tell and not is_over:
             self.journal.problem("the cancellation was swallowed")
 

@@ -74,7 +74,7 @@ class Journal:
         self.ending: tuple[Any, ...] = ()
         self.consumer = scenario.consumers["ab".index(prefix)]
         cancel_at = self.consumer.cancel_at
-        self._cancelled_at = math.inf if cancel_at is None else cancel_at
+        self.cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
         self._idleness = Idleness(self)
 
@@ -87,7 +87,7 @@ class Journal:
         """When the clock has moved, look at what it left behind."""
         now = current_time()
         if now != self._now:
-            if not self.is_ending and self._now < self._cancelled_at:
+            if not self.is_ending and self._now < self.cancelled_at:
                 self._idleness.check(self._now)
             self._now = now
 
@@ -251,7 +251,8 @@ class Call:
         parallelism = journal.scenario.parallelism
         total = sum(journal.running)
         # A run that ends lets all its generators clean up.
-        if parallelism is not None and total > parallelism and not journal.is_ending:
+        is_ending = journal.is_ending or current_time() >= journal.cancelled_at
+        if parallelism is not None and total > parallelism and not is_ending:
             journal.problem(f"{total} calls run, max_parallelism={parallelism}")
 
     def give(self, output: Any) -> None:

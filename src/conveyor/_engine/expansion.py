@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 
+from .call import RunStopped
 from .source import close_iterator
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Expansion:
                 # Not cancellable, like the wait before. Those that have the shares are.
                 with CancelScope(shield=True):
                     await pacing.resume()
+                if stage.run.stopping:
+                    raise RunStopped
         stage.run.window.held += 1
 
     def _add(self, value: Any) -> None:
