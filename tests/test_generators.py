@@ -168,29 +168,6 @@ async def test_a_run_ends_although_a_generator_shields_its_wait(
     assert current_time() == 1
 
 
-async def test_no_value_is_pulled_once_a_share_comes_too_late() -> None:
-    """Who waits for a share of the parallelism while the run ends does not go on."""
-    begun: list[int] = []
-
-    @single_task(concurrency_limit=3)
-    async def numbers(item: int) -> AsyncIterator[int]:
-        begun.append(item)
-        try:
-            for number in range(3):
-                yield number
-            await anyio.sleep(10)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(5)
-
-    pipeline = numbers.with_context(max_in_flight=3, max_parallelism=1)
-    async with pipeline(range(9)) as results:
-        await anext(results)
-        await anyio.sleep(1)
-        before = list(begun)
-    assert begun == before
-
-
 async def test_a_batchs_generator_is_closed_when_left() -> None:
     """The same machinery serves batches."""
     closed: list[bool] = []
