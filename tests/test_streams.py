@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import subprocess
 import sys
@@ -374,6 +375,21 @@ async def test_a_started_stream_cannot_be_switched() -> None:
     await stream.aclose()
     with pytest.raises(StreamClosedError):
         stream.as_completed()
+
+
+def test_another_event_loop_of_the_thread_is_refused() -> None:
+    """Also while results are ready: not one of them is given there."""
+    mine, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        iterator: Any = aiter(echo(range(1000)))
+        assert mine.run_until_complete(anext(iterator)) == 0
+        with pytest.raises(RuntimeError, match="another event loop"):
+            other.run_until_complete(anext(iterator))
+        assert mine.run_until_complete(anext(iterator)) == 1
+        mine.run_until_complete(iterator.aclose())
+    finally:
+        mine.close()
+        other.close()
 
 
 # AsyncStream around plain async iterables

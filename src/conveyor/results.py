@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import get_cancelled_exc_class
@@ -37,7 +36,7 @@ class _Taking(AsyncIterator[T]):
 
     async def __anext__(self) -> T:
         ready = self._ready
-        if not ready or get_ident() != self._handoff.thread:
+        if not ready or self._handoff.locate() != self._handoff.location:
             return await self._receive()
         result = ready.popleft()
         if not ready:

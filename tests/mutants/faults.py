@@ -67,7 +67,7 @@ HANDING_OVER = [
     Fault(
         "the fast way to the next result looks at no thread",
         "results.py",
-        "        if not ready or get_ident() != self._handoff.thread:\n",
+        "        if not ready or self._handoff.locate() != self._handoff.location:\n",
         "        if not ready:\n",
         ("test_hazards.py::test_a_result_that_is_ready_is_not_given_to_another_loop",),
     ),

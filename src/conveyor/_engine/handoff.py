@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from sys import maxsize
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from anyio import Event
@@ -35,7 +34,9 @@ class Handoff:
     :param run: the run
     :param chain: its last chain
     :ivar ready: the rest of the present lot; takers call :meth:`end_lot` after the last of it
-    :ivar thread: of the consumer; others must call :meth:`receive`, which raises
+    :ivar locate: tells where the caller is; elsewhere than at *location* :meth:`receive` must be
+        called, which raises
+    :ivar location: where the consumer is
     """
 
     __slots__ = (
@@ -47,8 +48,9 @@ class Handoff:
         "_run",
         "_taken",
         "_window",
+        "locate",
+        "location",
         "ready",
-        "thread",
     )
 
     def __init__(self, run: Run, chain: Chain) -> None:
@@ -61,7 +63,8 @@ class Handoff:
         self._pause_at = BURST
         self._event: Event | None = None
         self.ready: deque[Any] = deque()
-        self.thread = get_ident()
+        self.locate = run.host.locate
+        self.location = run.host.location
         chain.on_ready = self.wake
 
     @property

@@ -35,6 +35,9 @@ class AsyncioHost:
         # Imported by whoever runs the loop; importing this library is not to import both backends.
         self._asyncio = sys.modules["asyncio"]
         self._loop: asyncio.AbstractEventLoop = self._asyncio.get_running_loop()
+        # A quick test of where we are: what this returns equals that only here.
+        self.locate: Callable[[], object] = self._asyncio._get_running_loop
+        self.location: object = self._loop
         self._thread = threading.get_ident()
 
     def is_current(self) -> bool:
@@ -101,6 +104,9 @@ class TrioHost:
     def __init__(self) -> None:
         self._trio = sys.modules["trio"]
         self._token = self._trio.lowlevel.current_trio_token()
+        # As above; a thread has one Trio run at a time, and asking for its token takes long.
+        self.locate: Callable[[], object] = threading.get_ident
+        self.location: object = threading.get_ident()
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs in this Trio run."""
