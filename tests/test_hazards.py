@@ -16,10 +16,9 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import StreamClosedError, single_task
 from conveyor._engine.host import current_host
+from conveyor._engine.window import BURST
 from helpers import ticks
 
-#: Calls, and results, in a row before others get a turn.
-BURST = 512
 #: Trio shuffles whose turn it is, so a task may have two before another one has its first.
 TURNS = 2
 MANY = 20_000

@@ -145,11 +145,14 @@ async def test_break_writes_nothing(
 
 async def test_an_error_after_a_break_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A failure that nobody can be given any more is logged, without its message."""
+    both = anyio.Event()
 
     @single_task
     async def fails_when_cancelled(item: int) -> int:
         if item == 0:
+            await both.wait()
             return item
+        both.set()
         try:
             await anyio.sleep_forever()
         finally:

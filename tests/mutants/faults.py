@@ -145,10 +145,36 @@ WAKING = [
         ("test_stage.py::test_idle_workers_are_all_called_again",),
     ),
     Fault(
+        "the source wakes no worker",
+        "_engine/source.py",
+        """\
+                    if following.wakeable:
+                        following.summon()
+""",
+        """\
+                    if following.wakeable and not following.workers:
+                        following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
+        "a worker that passes an item on wakes none of the next stage",
+        "_engine/single_stage.py",
+        """\
+                            if following.wakeable:
+                                following.summon()
+""",
+        """\
+                            if following.wakeable and not following.workers:
+                                following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
         "a worker that takes an item wakes no other one",
         "_engine/single_stage.py",
         """\
-                if queue and self.wakeable:
+                if self.wakeable and queue:
                     self.summon()
 """,
         "",
@@ -295,10 +321,12 @@ WAKING = [
         "a worker that never suspends never lets others run",
         "_engine/single_stage.py",
         """\
-                await checkpoint()
-                continue
+            await (checkpoint() if queue else self.park())
 """,
-        "                continue\n",
+        """\
+            if not queue:
+                await self.park()
+""",
         ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
     ),
 ]
@@ -357,10 +385,10 @@ BOUNDS = [
         ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
     ),
     Fault(
-        "the source reads on through its first burst as if there were room",
+        "the source reads on through a burst as if there were room",
         "_engine/source.py",
-        "        return min(window.size, window.held + burst)\n",
-        "        return window.held + burst\n",
+        "        places = min(window.room, self._next_burst())\n",
+        "        places = self._next_burst()\n",
         ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
     ),
     Fault(
@@ -407,7 +435,7 @@ BOUNDS = [
     ),
     Fault(
         "a slot that has left still refers to its neighbour",
-        "_engine/sequence.py",
+        "_engine/ordering.py",
         "        head.next = root\n",
         "",
         ("test_sequence.py::test_a_slot_that_left_refers_to_no_other",),
@@ -424,9 +452,9 @@ ORDER = [
     ),
     Fault(
         "an unfinished head may leave",
-        "_engine/sequence.py",
-        "        while slot.done and len(values) < limit:\n",
-        "        while slot is not root and len(values) < limit:\n",
+        "_engine/ordering.py",
+        "        while slot.done and len(taken) < limit:\n",
+        "        while slot is not root and len(taken) < limit:\n",
         (
             "test_sequence.py::test_take_all_tells_the_head_that_remains",
             "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
@@ -440,10 +468,24 @@ ORDER = [
         ("test_stage.py::test_items_without_a_result_leave_no_gap",),
     ),
     Fault(
+        "a slot that is used again is finished from the start",
+        "_engine/source.py",
+        "                    slot.done = False\n",
+        "",
+        ("test_streams.py::test_many_more_results_than_the_window_holds",),
+    ),
+    Fault(
+        "a spare slot keeps the value that it had",
+        "_engine/sequence.py",
+        "            slot.value = None\n",
+        "",
+        ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
         "the end of a chain is not announced when its last slot is discarded",
         "_engine/sequence.py",
-        "        if was_head and (self._root.next.done or self.exhausted):\n",
-        "        if was_head and self._root.next.done:\n",
+        "        if was_head and (self.root.next.done or self.exhausted):\n",
+        "        if was_head and self.root.next.done:\n",
         ("test_sequence.py::test_exhaustion_is_announced_by_whatever_brings_it_about",),
     ),
     Fault(

@@ -14,6 +14,8 @@ passed on, since nothing takes that value back.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from inspect import CO_COROUTINE
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
@@ -178,6 +180,16 @@ class Call:
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
         return self.options.is_plain and self._limiter is None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an ``async def``, and each of its results is to be awaited."""
+        function = self.function
+        if isinstance(function, MethodType):
+            function = function.__func__
+        if not isinstance(function, FunctionType):
+            return False
+        return bool(function.__code__.co_flags & CO_COROUTINE)
 
     async def begin(self) -> Pacing:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
