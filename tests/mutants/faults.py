@@ -688,12 +688,12 @@ FAILURES = [
         "a failing source ends the results in silence",
         "_engine/source.py",
         """\
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 """,
         """\
-                examine(error, "the source", run)
-                self._chain.close()
+            examine(error, "the source", run)
+            self._chain.close()
 """,
         ("test_errors.py::test_a_source_that_fails_at_any_index",),
     ),
@@ -890,23 +890,63 @@ ENDING = [
     Fault(
         "a source that waits at a yield is cancelled there",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "        self._scope.cancel()\n",
+        """\
+                scope.shield = True
+                await close_iterator(iterator)
+""",
+        "                await close_iterator(iterator)\n",
+        (
+            "test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",
+            "test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",
+        ),
+    ),
+    Fault(
+        "a stream that is a source and waits at a yield is cancelled there",
+        "_engine/source.py",
+        """\
+                    finally:
+                        scope.shield = True
+""",
+        """\
+                    finally:
+                        pass
+""",
         ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
     ),
     Fault(
         "a source that is blocked inside itself is not cancelled",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "",
+        "        with CancelScope() as scope:\n",
+        "        with CancelScope(shield=True) as scope:\n",
         ("test_shutdown.py::test_a_blocked_source_is_cancelled",),
     ),
     Fault(
-        "the source lives in no shielded scope",
+        "a source is asked for another item after the end",
         "_engine/source.py",
-        "        self._scope = CancelScope(shield=True)\n",
-        "        self._scope = CancelScope()\n",
-        ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
+        'the run\'s to cancel."""\n        self._pause_at = 0\n',
+        'the run\'s to cancel."""\n',
+        ("test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",),
+    ),
+    Fault(
+        "a generator is asked for another value after the end",
+        "_engine/expansion.py",
+        "            self._check_run()\n            try:\n                value = await",
+        "            try:\n                value = await",
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
+    ),
+    Fault(
+        "a share of the parallelism that comes after the end is used",
+        "_engine/expansion.py",
+        "        if self._stage.run.stopping:\n",
+        "        if False:\n",
+        ("test_generators.py::test_no_value_is_pulled_once_a_share_comes_too_late",),
+    ),
+    Fault(
+        "an attempt begins after the end",
+        "_engine/call.py",
+        "            if self._run is not None and self._run.stopping:\n",
+        "            if False:\n",
+        ("test_shutdown.py::test_no_attempt_begins_after_the_end",),
     ),
     Fault(
         "the scopes of a source cancel its wait for room",

@@ -5,9 +5,10 @@ It pulls an item only when there is a place for it in the window, and pulls at m
 it lets the other tasks run. The first burst is one item, so that the first result comes soon; then
 they double.
 
-Its whole life is spent in one shielded cancel scope, entered before the first item, so a source
-that holds scopes or task groups of its own is entered and left in order. On shutdown, a source
-that waits at a yield is closed uncancelled; one that is blocked inside itself is cancelled there.
+Asynchronous data is iterated and closed in one cancel scope, entered before the first item, so a
+source that holds scopes or task groups of its own is entered and left in order. On shutdown, a
+source that waits at a yield is asked for nothing more and closed uncancelled; one that is blocked
+inside itself is cancelled there, and closed uncancelled if it comes to a yield all the same.
 """
 
 from __future__ import annotations
@@ -96,33 +97,29 @@ class Source:
         self._run = run
         self._data = data
         self._chain = chain
-        self._scope = CancelScope(shield=True)
-        self._inside = False
+        self._pause_at = 0
         self._burst = FIRST_BURST
         self.pulled = 0
 
     def stop(self) -> None:
-        """End early; if it is blocked in the data, by cancellation."""
-        if self._inside:
-            self._scope.cancel()
+        """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
+        self._pause_at = 0
 
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
-        with self._scope:
-            # Inside the scope: on its way out of one that is cancelled, Trio splits a group.
-            try:
-                items = items_of(self._data)
-                self._data = None
-                if isinstance(items, AsyncIterable):
-                    await self._feed_async(items)
-                else:
-                    await self._feed_sync(items)
-                if not run.stopping:
-                    run.cascade.close(self._chain)
-            except BaseException as error:
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+        try:
+            items = items_of(self._data)
+            self._data = None
+            if isinstance(items, AsyncIterable):
+                await self._feed_async(items)
+            else:
+                await self._feed_sync(items)
+            if not run.stopping:
+                run.cascade.close(self._chain)
+        except BaseException as error:
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         run = self._run
@@ -150,39 +147,35 @@ class Source:
                 items.close()
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
-        if isinstance(items, ScopedIterable):
-            async with items as results:
-                await self._iterate(results)
-            return
-        # Entered before the first step, as the other scope is; see :meth:`Expansion.pass_on`. What
-        # was cancelled inside itself but has come to a yield all the same is closed uncancelled.
-        with CancelScope() as closing:
+        # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().
+        with CancelScope() as scope:
+            if isinstance(items, ScopedIterable):
+                async with items as results:
+                    try:
+                        await self._iterate(results)
+                    finally:
+                        scope.shield = True
+                return
             iterator = items.__aiter__()
             try:
                 await self._iterate(iterator)
             finally:
-                closing.shield = True
+                scope.shield = True
                 await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         # Stopped before our first step, or while a stream was entered: nobody would cancel us then.
         if self._run.stopping:
             return
-        pause_at = self._next_pause()
-        try:
-            self._inside = True
-            async for value in iterator:
-                self._inside = False
-                held = self._admit(value)
-                del value  # as above
-                if held >= pause_at:
-                    pause = await self._pause()
-                    if pause is None:
-                        return
-                    pause_at = pause
-                self._inside = True
-        finally:
-            self._inside = False
+        self._pause_at = self._next_pause()
+        async for value in iterator:
+            held = self._admit(value)
+            del value  # as above
+            if held >= self._pause_at:
+                pause = await self._pause()
+                if pause is None:
+                    return
+                self._pause_at = pause
 
     def _admit(self, value: Any) -> int:
         """Link a new slot in and hand it on; return how many places are taken now."""
