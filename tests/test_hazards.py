@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+import sniffio
 from anyio.lowlevel import checkpoint
 
 from conveyor import StreamClosedError, single_task
@@ -176,6 +177,7 @@ async def test_a_result_that_is_ready_is_not_given_to_another_loop() -> None:
             anyio.run(main)
 
     async with same(range(10)) as results:
+        await ticks(20)  # on asyncio the first lot would be one result
         assert await anext(results) == 0
         await anyio.to_thread.run_sync(elsewhere, results)
         assert await results.collect() == [*range(1, 10)]
@@ -267,6 +269,9 @@ async def test_anext_that_is_natively_cancelled_twice_delivers_nothing_more() ->
 
 async def test_an_iterator_dropped_in_another_thread_ends_its_run() -> None:
     """The run is ended on its own event loop."""
+    if sniffio.current_async_library() == "asyncio":
+        # There it is an error to call what is not made for other threads.
+        asyncio.get_running_loop().set_debug(True)
     source = Items()
     holder = [aiter(same.with_context(max_in_flight=100)(source))]
     await anext(holder[0])

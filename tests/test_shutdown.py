@@ -526,6 +526,44 @@ async def test_workers_cancelled_before_their_first_step() -> None:
         aiter(stream)
 
 
+@pytest.mark.parametrize("kind", ["generator", "async_generator", "receive_stream", "stream"])
+async def test_data_is_closed_though_the_run_ends_before_it_begins(kind: str) -> None:
+    """Data that has been opened already is the run's to close, even if it has read nothing."""
+    closed: list[bool] = []
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from range(9)
+        finally:
+            closed.append(True)
+
+    async def async_numbers() -> AsyncIterator[int]:
+        for number in numbers():
+            yield number
+            await anyio.lowlevel.checkpoint()
+
+    send, receive = anyio.create_memory_object_stream[int](9)
+    data: Any
+    if kind == "generator":
+        data = numbers()
+        next(data)
+    elif kind == "receive_stream":
+        data = receive
+    else:
+        data = async_numbers()
+        await anext(data)
+    if kind == "stream":
+        data = AsyncStream(data)
+    with send, receive:
+        async with fail_on_two(data):
+            pass
+        if kind == "receive_stream":
+            with pytest.raises(anyio.BrokenResourceError):
+                send.send_nowait(1)
+        else:
+            assert closed == [True]
+
+
 async def test_closing_a_run_that_never_began() -> None:
     """A run cancelled before its own first step counts as ended: nobody waits for it for ever."""
     stream = fail_on_two([1])

@@ -174,7 +174,7 @@ WAKING = [
             self.summon()
 """,
         "        super().retire()\n",
-        ("test_stage.py::test_no_wake_up_is_lost",),
+        ("test_stage.py::test_a_worker_that_retires_leaves_its_queue_to_another",),
     ),
     Fault(
         "of several parked workers all but the last are forgotten",
@@ -191,7 +191,7 @@ WAKING = [
             self.wake()
 """,
         "",
-        ("test_streams.py::test_every_way_gives_all_results",),
+        ("test_window.py::test_the_smallest_window_that_is_allowed_suffices",),
     ),
     Fault(
         "room for several wakes one",
@@ -399,6 +399,25 @@ BOUNDS = [
         ("test_stage.py::test_a_call_that_waits_for_its_retry_holds_no_share",),
     ),
     Fault(
+        "a share of the parallelism is held until all of a list has gone on",
+        "_engine/stage.py",
+        """\
+        else:
+            await self.settle(slot, result)
+
+    async def settle""",
+        """\
+        else:
+            await pacing.begin()
+            try:
+                await self.settle(slot, result)
+            finally:
+                pacing.end()
+
+    async def settle""",
+        ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
+    ),
+    Fault(
         "the clock of a call runs on while it waits for room",
         "_engine/pacing.py",
         "            scope.deadline = math.inf\n",
@@ -600,7 +619,7 @@ CALLS = [
         "_engine/expansion.py",
         "                    scope.shield = True\n",
         "",
-        ("test_generators.py::test_generators_that_hold_scopes_may_be_left",),
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
     ),
     Fault(
         "an item's context variables are seen by the next item",
@@ -940,6 +959,52 @@ ENDING = [
         "        if self._stage.run.stopping:\n",
         "        if False:\n",
         ("test_generators.py::test_no_value_is_pulled_once_a_share_comes_too_late",),
+    ),
+    Fault(
+        "data is not closed if the run ends before it begins",
+        "_engine/run.py",
+        "                self.start_soon(self.source.feed)\n",
+        "                if not self.stopping:\n"
+        "                    self.start_soon(self.source.feed)\n",
+        ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
+    ),
+    Fault(
+        "a cancellation during the join of a block is not counted",
+        "stream.py",
+        "                await run.join_if_begun()\n",
+        "                pass\n",
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+        ),
+    ),
+    Fault(
+        "what is waited for in vain takes a native cancellation back",
+        "_engine/flight.py",
+        "                interruption = error\n",
+        "                interruption = error\n                current_host().uncancel()\n",
+        ("test_cancellation.py::test_cancelling_count_is_left_alone",),
+    ),
+    Fault(
+        "an iterator that is dropped in another thread calls its loop from there",
+        "_engine/host.py",
+        "            if threading.get_ident() == self._thread:\n",
+        "            if True:\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped ends its run where it is dropped, on Trio",
+        "_engine/host.py",
+        "            self._token.run_sync_soon(function)\n",
+        "            function()\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped after its loop has ended raises, on Trio",
+        "_engine/host.py",
+        "        with contextlib.suppress(self._trio.RunFinishedError):\n",
+        "        with contextlib.suppress(KeyError):\n",
+        ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
     ),
     Fault(
         "an attempt begins after the end",
