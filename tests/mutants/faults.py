@@ -1007,6 +1007,27 @@ ENDING = [
         ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
     ),
     Fault(
+        "what an interrupt breaks off at the end of a run is not taken up again",
+        "_engine/run.py",
+        "            self.insist(self.finish)\n",
+        "            self.finish()\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an ordinary failure hides an interrupt",
+        "_engine/run.py",
+        "        if self.failure is None or (ordinary and not isinstance(error, Exception)):\n",
+        "        if self.failure is None:\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "a value that is being fetched on another event loop is waited for",
+        "_engine/flight.py",
+        "        if not self._host.is_current():\n",
+        "        if False:\n",
+        ("test_side_inputs.py::test_a_value_that_is_being_fetched_elsewhere_is_refused",),
+    ),
+    Fault(
         "an attempt begins after the end",
         "_engine/call.py",
         "            if self._run is not None and self._run.stopping:\n",
