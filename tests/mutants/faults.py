@@ -425,6 +425,27 @@ BOUNDS = [
         ("test_calls.py::test_a_slow_consumer_never_times_a_generator_out",),
     ),
     Fault(
+        "the source remembers every item",
+        "_engine/source.py",
+        "                self.pulled += 1\n                append(slot)\n",
+        """\
+                self.pulled += 1
+                self.__dict__.setdefault("seen", []).append(10**9 + self.pulled)
+                append(slot)
+""",
+        ("test_memory.py::test_peak_memory_does_not_depend_on_the_item_count",),
+    ),
+    Fault(
+        "a run keeps its results",
+        "_engine/handoff.py",
+        "        self._taken += len(values)\n",
+        """\
+        self._taken += len(values)
+        self._run.__dict__.setdefault("kept", []).extend(values)
+""",
+        ("test_memory.py::test_delivered_items_are_let_go",),
+    ),
+    Fault(
         "a slot that has left still refers to its neighbour",
         "_engine/sequence.py",
         "        head.next = root\n",
