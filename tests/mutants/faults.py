@@ -200,7 +200,7 @@ WAKING = [
             self.summon()
 """,
         "        super().retire()\n",
-        ("test_stage.py::test_no_wake_up_is_lost",),
+        ("test_stage.py::test_a_worker_that_retires_leaves_its_queue_to_another",),
     ),
     Fault(
         "of several parked workers all but the last are forgotten",
@@ -217,7 +217,7 @@ WAKING = [
             self.wake()
 """,
         "",
-        ("test_streams.py::test_every_way_gives_all_results",),
+        ("test_window.py::test_the_smallest_window_that_is_allowed_suffices",),
     ),
     Fault(
         "room for several wakes one",
@@ -316,6 +316,13 @@ WAKING = [
             "test_window.py::test_the_head_is_served_though_it_was_queued_before_the_workers_waited",
             "test_window.py::test_jammed_stages_in_a_row_get_through",
         ),
+    ),
+    Fault(
+        "slow synchronous data are read in bursts as long as others",
+        "_engine/source.py",
+        "                    self._burst = max(1, places // 2)\n",
+        "                    pass\n",
+        ("test_hazards.py::test_a_source_that_takes_its_time_lets_others_run",),
     ),
     Fault(
         "a worker that never suspends never lets others run",
@@ -427,11 +434,50 @@ BOUNDS = [
         ("test_stage.py::test_a_call_that_waits_for_its_retry_holds_no_share",),
     ),
     Fault(
+        "a share of the parallelism is held until all of a list has gone on",
+        "_engine/stage.py",
+        """\
+        else:
+            await self.settle(slot, result)
+
+    async def settle""",
+        """\
+        else:
+            await pacing.begin()
+            try:
+                await self.settle(slot, result)
+            finally:
+                pacing.end()
+
+    async def settle""",
+        ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
+    ),
+    Fault(
         "the clock of a call runs on while it waits for room",
         "_engine/pacing.py",
         "            scope.deadline = math.inf\n",
         "            pass\n",
         ("test_calls.py::test_a_slow_consumer_never_times_a_generator_out",),
+    ),
+    Fault(
+        "the source remembers every item",
+        "_engine/source.py",
+        "                index += 1\n",
+        """\
+                index += 1
+                self.__dict__.setdefault("seen", []).append(10**9 + index)
+""",
+        ("test_memory.py::test_peak_memory_does_not_depend_on_the_item_count",),
+    ),
+    Fault(
+        "a run keeps its results",
+        "_engine/handoff.py",
+        "        self._taken += len(values)\n",
+        """\
+        self._taken += len(values)
+        self._run.__dict__.setdefault("kept", []).extend(values)
+""",
+        ("test_memory.py::test_delivered_items_are_let_go",),
     ),
     Fault(
         "a slot that has left still refers to its neighbour",
@@ -642,7 +688,7 @@ CALLS = [
         "_engine/expansion.py",
         "                    scope.shield = True\n",
         "",
-        ("test_generators.py::test_generators_that_hold_scopes_may_be_left",),
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
     ),
     Fault(
         "an item's context variables are seen by the next item",
@@ -730,12 +776,12 @@ FAILURES = [
         "a failing source ends the results in silence",
         "_engine/source.py",
         """\
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 """,
         """\
-                examine(error, "the source", run)
-                self._chain.close()
+            examine(error, "the source", run)
+            self._chain.close()
 """,
         ("test_errors.py::test_a_source_that_fails_at_any_index",),
     ),
@@ -932,23 +978,130 @@ ENDING = [
     Fault(
         "a source that waits at a yield is cancelled there",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "        self._scope.cancel()\n",
+        """\
+                scope.shield = True
+                await close_iterator(iterator)
+""",
+        "                await close_iterator(iterator)\n",
+        (
+            "test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",
+            "test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",
+        ),
+    ),
+    Fault(
+        "a stream that is a source and waits at a yield is cancelled there",
+        "_engine/source.py",
+        """\
+                    finally:
+                        scope.shield = True
+""",
+        """\
+                    finally:
+                        pass
+""",
         ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
     ),
     Fault(
         "a source that is blocked inside itself is not cancelled",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "",
+        "        with CancelScope() as scope:\n",
+        "        with CancelScope(shield=True) as scope:\n",
         ("test_shutdown.py::test_a_blocked_source_is_cancelled",),
     ),
     Fault(
-        "the source lives in no shielded scope",
+        "a source is asked for another item after the end",
         "_engine/source.py",
-        "        self._scope = CancelScope(shield=True)\n",
-        "        self._scope = CancelScope()\n",
-        ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
+        'the run\'s to cancel."""\n        self._left = 0\n',
+        'the run\'s to cancel."""\n',
+        ("test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",),
+    ),
+    Fault(
+        "a generator is asked for another value after the end",
+        "_engine/expansion.py",
+        "            self._check_run()\n            try:\n                value = await",
+        "            try:\n                value = await",
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
+    ),
+    Fault(
+        "a share of the parallelism that comes after the end is used",
+        "_engine/expansion.py",
+        "        if self._stage.run.stopping:\n",
+        "        if False:\n",
+        ("test_generators.py::test_no_value_is_pulled_once_a_share_comes_too_late",),
+    ),
+    Fault(
+        "data is not closed if the run ends before it begins",
+        "_engine/run.py",
+        "                self.start_soon(self.source.feed)\n",
+        "                if not self.stopping:\n"
+        "                    self.start_soon(self.source.feed)\n",
+        ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
+    ),
+    Fault(
+        "a cancellation during the join of a block is not counted",
+        "stream.py",
+        "                await run.join_if_begun()\n",
+        "                pass\n",
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+        ),
+    ),
+    Fault(
+        "what is waited for in vain takes a native cancellation back",
+        "_engine/flight.py",
+        "                interruption = error\n",
+        "                interruption = error\n                current_host().uncancel()\n",
+        ("test_cancellation.py::test_cancelling_count_is_left_alone",),
+    ),
+    Fault(
+        "an iterator that is dropped in another thread calls its loop from there",
+        "_engine/host.py",
+        "            if threading.get_ident() == self._thread:\n",
+        "            if True:\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped ends its run where it is dropped, on Trio",
+        "_engine/host.py",
+        "            self._token.run_sync_soon(function)\n",
+        "            function()\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped after its loop has ended raises, on Trio",
+        "_engine/host.py",
+        "        with contextlib.suppress(self._trio.RunFinishedError):\n",
+        "        with contextlib.suppress(KeyError):\n",
+        ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
+    ),
+    Fault(
+        "what an interrupt breaks off at the end of a run is not taken up again",
+        "_engine/run.py",
+        "            self.insist(self.finish)\n",
+        "            self.finish()\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an ordinary failure hides an interrupt",
+        "_engine/run.py",
+        "        if self.failure is None or (ordinary and not isinstance(error, Exception)):\n",
+        "        if self.failure is None:\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "a value that is being fetched on another event loop is waited for",
+        "_engine/flight.py",
+        "        if not self._host.is_current():\n",
+        "        if False:\n",
+        ("test_side_inputs.py::test_a_value_that_is_being_fetched_elsewhere_is_refused",),
+    ),
+    Fault(
+        "an attempt begins after the end",
+        "_engine/call.py",
+        "            if self._run is not None and self._run.stopping:\n",
+        "            if False:\n",
+        ("test_shutdown.py::test_no_attempt_begins_after_the_end",),
     ),
     Fault(
         "the scopes of a source cancel its wait for room",

@@ -92,7 +92,7 @@ class CallFailed(Exception):
 
 
 class RunStopped(BaseException):
-    """Ends, from the inside, a worker that nobody could cancel where it waits for room."""
+    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
 
 
 LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"
@@ -295,6 +295,8 @@ class Call:
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
+            if self._run is not None and self._run.stopping:
+                raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:

@@ -4,11 +4,12 @@ The source: one task that iterates the data, and closes it.
 It pulls an item only when there is a place for it in the window, and pulls at most a burst before
 it lets the other tasks run. The first burst is one item, and then they get as many turns of the
 event loop as that item may need to reach the consumer, so that the first result comes soon; after
-that the bursts double.
+that the bursts double, unless the data take their time without awaiting anything.
 
-Its whole life is spent in one shielded cancel scope, entered before the first item, so a source
-that holds scopes or task groups of its own is entered and left in order. On shutdown, a source
-that waits at a yield is closed uncancelled; one that is blocked inside itself is cancelled there.
+Asynchronous data is iterated and closed in one cancel scope, entered before the first item, so a
+source that holds scopes or task groups of its own is entered and left in order. On shutdown, a
+source that waits at a yield is asked for nothing more and closed uncancelled; one that is blocked
+inside itself is cancelled there, and closed uncancelled if it comes to a yield all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope
+from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
 from .call import examine
@@ -32,6 +33,10 @@ if sys.version_info < (3, 11):
 
 if TYPE_CHECKING:
     from .run import Run
+
+
+SLOW = 0.005
+"""Seconds after which a burst of synchronous data has kept the event loop for too long."""
 
 
 class NoData:
@@ -96,34 +101,30 @@ class Source(Upstream):
         self._data = data
         self.chain = chain
         chain.most_spare = run.window.size
-        self._scope = CancelScope(shield=True)
-        self._inside = False
+        self._left = 0  # in the present burst
         self._burst = 1
         self._turns = stage_count + 2
         self.pulled = 0
 
     def stop(self) -> None:
-        """End early; if it is blocked in the data, by cancellation."""
-        if self._inside:
-            self._scope.cancel()
+        """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
+        self._left = 0
 
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
-        with self._scope:
-            # Inside the scope: on its way out of one that is cancelled, Trio splits a group.
-            try:
-                items = items_of(self._data)
-                self._data = None
-                if isinstance(items, AsyncIterable):
-                    await self._feed_async(items)
-                else:
-                    await self._feed_sync(items)
-                if not run.stopping:
-                    run.cascade.close(self.chain)
-            except BaseException as error:
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+        try:
+            items = items_of(self._data)
+            self._data = None
+            if isinstance(items, AsyncIterable):
+                await self._feed_async(items)
+            else:
+                await self._feed_sync(items)
+            if not run.stopping:
+                run.cascade.close(self.chain)
+        except BaseException as error:
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         iterator = iter(items)
@@ -131,7 +132,10 @@ class Source(Upstream):
             goes_on = not self._run.stopping
             while goes_on:
                 places = self._take_places()
+                began = current_time()
                 left = places - self._feed_burst(islice(iterator, places))
+                if current_time() - began > SLOW:
+                    self._burst = max(1, places // 2)
                 if left:
                     return self._run.window.release(left)
                 goes_on = await self._pause()
@@ -171,18 +175,20 @@ class Source(Upstream):
         return index - before
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
-        if isinstance(items, ScopedIterable):
-            async with items as results:
-                await self._iterate(results)
-            return
-        # Entered before the first step, as the other scope is; see :meth:`Expansion.pass_on`. What
-        # was cancelled inside itself but has come to a yield all the same is closed uncancelled.
-        with CancelScope() as closing:
+        # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().
+        with CancelScope() as scope:
+            if isinstance(items, ScopedIterable):
+                async with items as results:
+                    try:
+                        await self._iterate(results)
+                    finally:
+                        scope.shield = True
+                return
             iterator = items.__aiter__()
             try:
                 await self._iterate(iterator)
             finally:
-                closing.shield = True
+                scope.shield = True
                 await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
@@ -190,22 +196,16 @@ class Source(Upstream):
         if self._run.stopping:
             return
         window = self._run.window
-        left = self._next_burst()
-        try:
-            self._inside = True
-            async for value in iterator:
-                self._inside = False
-                window.held += 1
-                self._hand_on(value)
-                del value  # what waits must not keep a user's objects alive
-                left -= 1
-                if not left or window.held >= window.size:
-                    if not await self._pause():
-                        return
-                    left = self._next_burst()
-                self._inside = True
-        finally:
-            self._inside = False
+        self._left = self._next_burst()
+        async for value in iterator:
+            window.held += 1
+            self._hand_on(value)
+            del value  # what waits must not keep a user's objects alive
+            self._left -= 1
+            if self._left <= 0 or window.held >= window.size:
+                if not await self._pause():
+                    return
+                self._left = self._next_burst()
 
     def _hand_on(self, value: Any) -> None:
         """Link in a slot for a value and hand it on."""
