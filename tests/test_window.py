@@ -643,6 +643,53 @@ async def test_a_rescued_call_does_not_run_beside_another() -> None:
     assert most == 1
 
 
+def overtaken(made: list[tuple[float, str]]) -> Any:
+    """
+    Return a stream where "c" waits for its turn from 6 to 32, beside the call of "a".
+
+    Of the one worker that there is, "c" comes first and waits for room; "a", the head of the line,
+    is let through at 5, and at 6 there is room. The next head, "b", is far away.
+    """
+    delays = {"a": 5, "b": 1000, "c": 0}
+
+    @single_task
+    async def delayed(item: str) -> str:
+        await anyio.sleep(delays[item])
+        return item
+
+    @single_task(concurrency_limit=1)
+    async def spell(item: str) -> AsyncIterator[str]:
+        for number in range(9):
+            await anyio.sleep(3 if item == "a" else 0)
+            made.append((current_time(), f"{item}{number}"))
+            yield f"{item}{number}"
+
+    @single_task
+    async def dropped(item: str) -> None:
+        await anyio.sleep(6)
+
+    return (delayed | spell | dropped).with_context(max_in_flight=8)
+
+
+@both_modes
+async def test_who_waits_beside_a_rescued_call_goes_on_as_soon_as_it_ends(mode: Any) -> None:
+    """Woken for its turn, and not only when it has become the head of the line itself."""
+    made: list[tuple[float, str]] = []
+    assert await overtaken(made).with_execution_mode(mode)(list("abc")).collect() == []
+    assert [each for each in made if each[1].startswith("a")][-1] == (32, "a8")
+    assert [time for time, text in made if text.startswith("c")] == [0] * 5 + [32] * 4
+
+
+@both_modes
+async def test_who_waits_beside_a_rescued_call_sees_that_the_run_ends(mode: Any) -> None:
+    """It waits where nobody can cancel it, so it must be woken for the end."""
+    made: list[tuple[float, str]] = []
+    async with overtaken(made).with_execution_mode(mode)(list("abc")):
+        await anyio.sleep(10)
+    assert current_time() == 10
+    assert [text for _, text in made] == ["c0", "c1", "c2", "c3", "c4", "a0"]
+
+
 # Settings
 
 

@@ -336,6 +336,26 @@ WAKING = [
 """,
         ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
     ),
+    Fault(
+        "who waits beside a rescued call is forgotten instead of woken",
+        "_engine/stage.py",
+        "        for event in self._turns:\n            event.set()\n",
+        "",
+        (
+            "test_window.py::test_who_waits_beside_a_rescued_call_goes_on_as_soon_as_it_ends",
+            "test_window.py::test_who_waits_beside_a_rescued_call_sees_that_the_run_ends",
+        ),
+    ),
+    Fault(
+        "who waits beside a rescued call is not told that the run ends",
+        "_engine/stage.py",
+        """\
+        super().stop()
+        self.relieve()
+""",
+        "        super().stop()\n",
+        ("test_window.py::test_who_waits_beside_a_rescued_call_sees_that_the_run_ends",),
+    ),
 ]
 
 BOUNDS = [
