@@ -11,7 +11,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from conveyor import BaseTask, Pipeline, StreamClosedError, batch_task, single_task
+from conveyor import (
+    SKIP,
+    BaseTask,
+    Decision,
+    Pipeline,
+    StreamClosedError,
+    batch_task,
+    single_task,
+)
 from helpers import block, collect, plain, ticks
 
 
@@ -334,20 +342,58 @@ async def test_cancellation_ends_a_retry_pause() -> None:
     assert attempts == 1
 
 
-async def test_retry_against_timeout_has_one_outcome() -> None:
-    """Attempts that end in the very tick of their timeout give each item exactly one outcome."""
+async def in_one_piece() -> None:
+    await anyio.sleep(1)
 
-    @single_task(retry_attempts=3, retry_delay=1, retry_jitter=0, timeout=1, on_error="skip_item")
-    async def racing(item: int) -> int:
+
+async def in_two_pieces() -> None:
+    await anyio.sleep(0.5)
+    await anyio.sleep(0.5)
+
+
+async def shielded() -> None:
+    with anyio.CancelScope(shield=True):
         await anyio.sleep(1)
+
+
+async def shielded_too_long() -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(2)
+
+
+RACES = [in_one_piece, in_two_pieces, shielded, shielded_too_long]
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+async def test_retry_against_timeout_has_one_outcome(delay: float) -> None:
+    """
+    Attempts that end in the very tick of their timeout give each item exactly one outcome.
+
+    Whichever of the two comes first: an attempt that has returned is the last one, and its result
+    is delivered; any other is cut off and made again, and the item of the third one is skipped.
+    """
+    attempts: dict[int, list[str]] = {item: [] for item in range(48)}
+
+    @single_task(
+        retry_attempts=3, retry_delay=delay, retry_jitter=0, timeout=1, on_error="skip_item"
+    )
+    async def racing(item: int) -> int:
+        attempts[item].append("cut off")
+        await RACES[item % len(RACES)]()
+        attempts[item][-1] = "returned"
         return item
 
-    stream = racing(range(50))
-    async with stream as results:
-        delivered = await results.collect()
+    async with racing(range(48)) as results:
+        delivered = [result async for result in results]
         statistics = results.stats()
-    assert len(set(delivered)) == len(delivered)
-    assert len(delivered) + statistics.skipped == 50
+    outcomes = {tuple(each) for each in attempts.values()}
+    returned = [("cut off",) * tries + ("returned",) for tries in range(3)]
+    assert outcomes <= {*returned, ("cut off",) * 3}
+    assert delivered == [item for item, each in attempts.items() if each[-1] == "returned"]
+    assert statistics.skipped == 48 - len(delivered)
+    assert statistics.stages[0].retried == sum(len(each) - 1 for each in attempts.values())
+    # Nothing cuts off what is shielded, though it takes longer than its time.
+    assert {attempts[item][0] for item in attempts if item % len(RACES) >= 2} == {"returned"}
 
 
 async def test_a_run_inside_a_task_is_cancelled_with_it() -> None:
@@ -365,6 +411,41 @@ async def test_a_run_inside_a_task_is_cancelled_with_it() -> None:
     assert not alive.anything
 
 
+def loop_tasks() -> set[asyncio.Task[Any]]:
+    """Return every task of the loop but the test's own and its runner's."""
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if task is not asyncio.current_task() and "TestRunner" not in repr(task.get_coro())
+    }
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio keeps no count before")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_call_cancelled_together_with_its_run_has_not_failed() -> None:
+    """As ``asyncio.run`` ends: nobody is asked about the call, though it is the first to hear."""
+    asked: list[BaseException] = []
+    workers: list[Any] = []
+
+    def decide(error: BaseException, item: int) -> Decision:
+        asked.append(error)
+        return SKIP
+
+    @single_task
+    async def waiting(item: int) -> None:
+        workers.append(asyncio.current_task())
+        await anyio.sleep_forever()
+
+    consumer = asyncio.create_task(waiting.replace(on_error=decide)([1]).collect())
+    await ticks(10)
+    assert len(workers) == 1
+    for each in [*workers, *loop_tasks().difference(workers)]:
+        each.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert asked == []
+
+
 # Hazard 13: tasks that are cancelled before their first step
 
 
@@ -378,9 +459,8 @@ async def test_every_task_of_the_loop_cancelled_at_once(consume: Any, tick: int)
     alive = Alive()
     task = asyncio.create_task(consume(alive))
     await ticks(tick)
-    for each in asyncio.all_tasks():
-        if each is not asyncio.current_task() and "TestRunner" not in repr(each.get_coro()):
-            each.cancel()
+    for each in loop_tasks():
+        each.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await ticks(10)

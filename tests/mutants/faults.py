@@ -759,6 +759,49 @@ CALLS = [
         "            if not self._ended.is_set():\n",
         ("test_side_inputs.py::test_the_run_that_asked_first_may_be_cancelled",),
     ),
+    Fault(
+        "a result that comes with its timeout is thrown away, and the call made again",
+        "_engine/call.py",
+        """\
+                return await self._invoke(item, expansion, pacing)
+            # Not""",
+        """\
+                result = await self._invoke(item, expansion, pacing)
+                if current_time() < pacing.scope.deadline:
+                    return result
+            # Not""",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an attempt that is cut off ends its item without a trace",
+        "_engine/call.py",
+        "            raise TimeoutError\n        finally:\n",
+        "            return None\n        finally:\n",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an item that is skipped is delivered as well",
+        "_engine/stage.py",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.discard(slot)
+""",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.emit(slot)
+""",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an item that is skipped has no outcome at all",
+        "_engine/stage.py",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.discard(slot)
+""",
+        "            self.counters.skipped += self.items_in(slot)\n",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
 ]
 
 FAILURES = [
@@ -865,6 +908,13 @@ FAILURES = [
         "        if received != expected:\n",
         "        if False:\n",
         ("test_ledger.py::test_the_ledger_finds_one_wrong_item",),
+    ),
+    Fault(
+        "a call that is cancelled together with its run has failed",
+        "_engine/run.py",
+        " or bool(self.host.is_cancelled(self._task))\n",
+        "\n",
+        ("test_cancellation.py::test_a_call_cancelled_together_with_its_run_has_not_failed",),
     ),
 ]
 
