@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,10 @@ from conveyor.testing import run
 from helpers import current_time, ticks
 
 make: Any = Rate
+
+
+class CostError(Exception):
+    """Raised by functions that tell what a call costs."""
 
 
 class Recorder:
@@ -215,6 +220,37 @@ async def test_a_bad_cost_fails_the_run(
     assert (str(caught.value), record.calls) == (message, [])
     notes = ["raised by task 'work' for input item 0 after 0 attempts"]
     assert caught.value.__notes__ == notes
+
+
+async def test_a_bad_cost_keeps_no_share() -> None:
+    """It is asked once more when the share has come; a generator waits for that, uncancellable."""
+    asked: list[int] = []
+
+    def cost(item: int) -> float:
+        asked.append(item)
+        if asked.count(2) == 2:
+            raise CostError
+        return 0
+
+    @single_task
+    async def endless(item: int) -> AsyncIterator[int]:
+        for number in itertools.count():
+            yield number
+
+    @single_task(rate_limit=Rate(1, burst=1, cost=cost))
+    async def rated(item: int) -> int:
+        await anyio.sleep(0 if item == 0 else 10)
+        return item
+
+    pipeline = (endless | rated).with_context(max_parallelism=1, max_in_flight=4)
+    with pytest.raises(CostError):
+        async with pipeline([0]) as results:
+            await anyio.sleep(5)
+            assert await anext(results) == 0  # makes room for the generator, behind item 2
+            assert await anext(results) == 1
+            await anext(results)
+    assert asked.count(2) == 2
+    assert current_time() == 10
 
 
 def test_a_rate_goes_on_on_another_event_loop(anyio_backend_name: str) -> None:

@@ -802,6 +802,13 @@ CALLS = [
         "            self.counters.skipped += self.items_in(slot)\n",
         ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
     ),
+    Fault(
+        "a call whose cost cannot be told keeps its share",
+        "_engine/call.py",
+        "            pacing.end()\n            examined",
+        "            examined",
+        ("test_rate.py::test_a_bad_cost_keeps_no_share",),
+    ),
 ]
 
 FAILURES = [
