@@ -1204,6 +1204,17 @@ ENDING = [
         "        raise\n",
         ("test_shutdown.py::test_a_source_may_hold_a_task_group",),
     ),
+    Fault(
+        "a run is kept for ever",
+        "_engine/run.py",
+        "        self.stopping = False\n        self._stopped = False\n",
+        """\
+        self.stopping = False
+        self._stopped = False
+        globals().setdefault("runs", []).append(self)
+""",
+        ("test_leaks.py::test_runs_of_every_kind_and_end_leave_nothing",),
+    ),
 ]
 
 FAULTS = [*HANDING_OVER, *WAKING, *BOUNDS, *ORDER, *BATCHES, *CALLS, *FAILURES, *ENDING]
