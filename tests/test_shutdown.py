@@ -141,13 +141,30 @@ async def test_an_iterator_that_never_started_leaves_nothing(probe: Probe) -> No
         assert await anext(results) == 0
 
 
-async def test_break_writes_nothing(
-    probe: Probe, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """A break is silent: nothing on stderr, nothing in the log."""
-    async for _ in probe.pipeline()(probe.items()):
+async def leave_by_break(stream: AsyncStream[Any]) -> None:
+    async for _ in stream:
         break
+
+
+async def leave_by_return(stream: AsyncStream[Any]) -> Any:
+    async for result in stream:
+        return result
+
+
+async def leave_by_error(stream: AsyncStream[Any]) -> None:
+    with pytest.raises(KeyError):
+        async for _ in stream:
+            raise KeyError
+
+
+@pytest.mark.parametrize("leave", [leave_by_break, leave_by_return, leave_by_error])
+async def test_leaving_a_loop_writes_nothing(
+    leave: Any, probe: Probe, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever way it is left: nothing on stderr, nothing in the log."""
+    await leave(probe.pipeline()(probe.items()))
     await ticks(10)
+    assert probe.ended
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
 
@@ -187,6 +204,19 @@ async def test_leaving_the_block_has_ended_everything(probe: Probe) -> None:
     async with probe.pipeline()(probe.items()) as results:
         async for _ in results:
             break
+    assert probe.ended
+
+
+async def test_return_from_the_block_has_ended_everything(probe: Probe) -> None:
+    """The same if the function returns from inside of it."""
+
+    async def first() -> int:
+        async with probe.pipeline()(probe.items()) as results:
+            async for result in results:
+                return result
+        raise AssertionError
+
+    assert await first() == 0
     assert probe.ended
 
 

@@ -975,12 +975,46 @@ ENDING = [
         "            raise\n",
         ("test_cancellation.py::test_after_a_timeout_a_plain_iteration_is_closed",),
     ),
+    *(
+        Fault(
+            f"an iterator that {way} drops does not end its run",
+            "results.py",
+            "            run.host.call_soon(run.abandon)\n",
+            "            pass\n",
+            (f"test_shutdown.py::{test}",),
+        )
+        for way, test in [
+            ("a break", "test_break_ends_the_run"),
+            ("a return", "test_return_ends_the_run"),
+            ("an error in the loop", "test_exception_in_the_body_ends_the_run"),
+        ]
+    ),
+    *(
+        Fault(
+            f"a block that {way} leaves does not end its run",
+            "stream.py",
+            "                run.insist(run.stop)\n",
+            "",
+            (f"test_shutdown.py::{test}",),
+        )
+        for way, test in [
+            ("a break", "test_leaving_the_block_has_ended_everything"),
+            ("a return", "test_return_from_the_block_has_ended_everything"),
+            ("an error", "test_an_error_of_the_block_comes_out_bare"),
+        ]
+    ),
     Fault(
-        "a dropped iterator does not end its run",
-        "results.py",
-        "            run.host.call_soon(run.abandon)\n",
-        "            pass\n",
-        ("test_shutdown.py::test_break_ends_the_run",),
+        "the end of a run is logged although nothing has failed",
+        "_engine/run.py",
+        """\
+        self.drop_results()
+        if self.failure is not None and not self._failure_seen:
+""",
+        """\
+        self.drop_results()
+        if not self._failure_seen:
+""",
+        ("test_shutdown.py::test_leaving_a_loop_writes_nothing",),
     ),
     Fault(
         "the stream keeps its iterator alive",
