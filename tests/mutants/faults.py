@@ -318,6 +318,20 @@ WAKING = [
         ),
     ),
     Fault(
+        "the first item competes with others for the event loop",
+        "_engine/source.py",
+        "        self._turns = stage_count + 2\n",
+        "        self._turns = 1\n",
+        ("test_streams.py::test_the_first_item_has_the_loop_to_itself",),
+    ),
+    Fault(
+        "workers are started one by one",
+        "_engine/workers.py",
+        "max(1, self.workers - 1)",
+        "1",
+        ("test_stage.py::test_many_workers_are_started_soon",),
+    ),
+    Fault(
         "slow synchronous data are read in bursts as long as others",
         "_engine/source.py",
         "                    self._burst = max(1, places // 2)\n",
