@@ -290,6 +290,47 @@ async def test_many_timers_leave_nothing_behind() -> None:
     assert calls == [(100.0 * number + 7, [number]) for number in range(49)] + [(4900, [49])]
 
 
+# Why they left
+
+
+async def triggers_of(stream: Any) -> dict[str, int]:
+    """Return how many batches of the first stage left for which reason."""
+    async with stream as results:
+        await results.collect()
+        return dict(results.stats().stages[0].triggers)
+
+
+@both_modes
+async def test_the_reasons_why_batches_left_are_counted(mode: Any) -> None:
+    """One count for each trigger that there was; at the end of the input a full batch is full."""
+    schedule = [(0.0, 0), (0.0, 1), (0.0, 2), (10.0, 3), (20.0, 4), (30.0, 5), (30.0, 6)]
+    task = batch_task(max_size=2, max_wait=1)(Log()).with_execution_mode(mode)
+    assert await triggers_of(task(arriving(*schedule))) == {"size": 2, "age": 3}
+    task = batch_task(max_size=3)(Log()).with_execution_mode(mode)
+    assert await triggers_of(task(range(7))) == {"size": 2, "end": 1}
+    assert await triggers_of(task(range(6))) == {"size": 2}
+    assert await triggers_of(task(())) == {}
+
+
+async def test_a_batch_that_is_split_has_left_once() -> None:
+    """Neither its parts nor repeated attempts count, nor whether the call failed."""
+    task = batch_task(max_size=4, on_error="skip_item", retry_attempts=2, retry_delay=0)
+    assert await triggers_of(task(failing_on(1))(range(4))) == {"size": 1}
+
+
+async def test_the_counted_reasons_are_a_snapshot_and_single_tasks_have_none() -> None:
+    """What was read once does not change."""
+    task = batch_task(max_size=2)(listed)
+    async with (task | single_task(same_item))(arriving((0, 0), (0, 1), (9, 2), (9, 3))) as results:
+        assert await anext(results) == 0
+        early = results.stats()
+        assert await results.collect() == [1, 2, 3]
+        late = results.stats()
+    assert [stage.triggers for stage in early.stages] == [{"size": 1}, {}]
+    assert [stage.triggers for stage in late.stages] == [{"size": 2}, {}]
+    assert hash(early.stages[0]) == hash(early.stages[0])
+
+
 # What is too little at the end
 
 
@@ -435,6 +476,10 @@ async def test_the_note_on_a_batch_counts_its_attempts() -> None:
 
 def listed(batch: list[int]) -> list[int]:
     return batch
+
+
+def same_item(item: int) -> int:
+    return item
 
 
 def as_tuple(batch: list[int]) -> tuple[int, ...]:

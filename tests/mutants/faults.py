@@ -625,6 +625,21 @@ BATCHES = [
         ("test_batches.py::test_a_remainder_below_min_size_is_dropped_with_one_warning",),
     ),
     Fault(
+        "why a batch left is not counted",
+        "_engine/batch_stage.py",
+        "        self.counters.triggers[batch.trigger] += 1\n",
+        "        self.counters.triggers['size'] += 1\n",
+        ("test_batches.py::test_the_reasons_why_batches_left_are_counted",),
+        seeds=40,
+    ),
+    Fault(
+        "the statistics of the past show the batches that left since",
+        "statistics.py",
+        "                    triggers=dict(stage.counters.triggers),\n",
+        "                    triggers=stage.counters.triggers,\n",
+        ("test_batches.py::test_the_counted_reasons_are_a_snapshot_and_single_tasks_have_none",),
+    ),
+    Fault(
         "the poison is not isolated",
         "_engine/batch_stage.py",
         "            if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:\n",

@@ -40,6 +40,9 @@ class Tally:
         self.skipped = 0
         self.dropped = 0
         self.retried = 0
+        # Why batches left; by age or at the end is a matter of time, so those go together.
+        self.by_size = 0
+        self.otherwise = 0
 
 
 class Observed:
@@ -164,6 +167,8 @@ class _Model:
             self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
         tally.items_in = len(values)
         tally.calls = len(batches)
+        tally.by_size = sum(len(parts) == spec.max_size for parts in batches)
+        tally.otherwise = len(batches) - tally.by_size
         return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
 
     def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:

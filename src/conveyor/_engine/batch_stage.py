@@ -182,7 +182,7 @@ class BatchStage(Stage):
         first: Slot = batch.items[0]
         slot = BatchSlot([each.value for each in batch.items], first.index)
         self.counters.taken += 1
-        self.counters.batches += 1
+        self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)
         self.chain.append(slot)
         self._close_if_done()

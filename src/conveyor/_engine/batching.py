@@ -26,18 +26,19 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from ..statistics import BatchTrigger
 
 T = TypeVar("T")
-
-Trigger = Literal["size", "age", "end"]
 
 
 class Batch(NamedTuple):
     """Consecutive items that leave together, at least one, and why they leave."""
 
     items: list[Any]
-    trigger: Trigger
+    trigger: BatchTrigger
 
 
 class Batcher(Generic[T]):
@@ -125,7 +126,7 @@ class Batcher(Generic[T]):
         self._items.clear()
         self._arrivals.clear()
 
-    def _leave(self, size: int, trigger: Trigger) -> Batch:
+    def _leave(self, size: int, trigger: BatchTrigger) -> Batch:
         if size == len(self._items):
             items = list(self._items)
             self.clear()
