@@ -263,6 +263,84 @@ async def test_with_a_wait_of_zero_nothing_is_held_back() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "duration", "expected"),
+    [
+        (
+            {},
+            2.125,
+            [
+                (0, [0]),
+                (2.125, [1, 2]),
+                (4.25, [3, 4]),
+                (6.375, [5, 6]),
+                (8.5, [7, 8]),
+                (10.625, [9]),
+            ],
+        ),
+        ({}, 5.5, [(0, [0]), (5.5, [1, 2, 3, 4]), (11, [5, 6, 7, 8]), (16.5, [9])]),
+        ({"min_size": 2}, 0, [(second, [second - 1, second]) for second in (1, 3, 5, 7, 9)]),
+    ],
+)
+@both_modes
+async def test_with_a_wait_of_zero_a_free_stage_takes_what_is_there(
+    options: dict[str, Any], duration: float, expected: Any, mode: Any
+) -> None:
+    """While it is busy items gather, up to max_size; and min_size holds all the same."""
+    schedule = [(float(second), second) for second in range(10)]
+    options = {"max_size": 4, "max_wait": 0, **options}
+    assert await calls_for(schedule, duration=duration, mode=mode, **options) == expected
+
+
+async def test_with_a_wait_of_zero_items_of_one_moment_go_together() -> None:
+    """Not one by one: what has come when the stage gets its turn is in the batch."""
+    schedule = [(second, item) for second in (0.0, 1.0, 2.0) for item in "abc"]
+    log = Log()
+    task = single_task(same_item) | batch_task(max_size=9, max_wait=0)(log)
+
+    async def bursts() -> AsyncIterator[list[str]]:
+        for second in range(3):
+            await anyio.sleep(second - current_time())
+            yield ["a", "b", "c"]
+
+    assert await task(bursts()).collect() == [item for _, item in schedule]
+    assert log.calls == [(second, ["a", "b", "c"]) for second in range(3)]
+
+
+async def test_with_a_wait_of_zero_no_clock_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage needs none to take what is there."""
+
+    def broken() -> float:
+        raise AssertionError
+
+    monkeypatch.setattr("conveyor._engine.batch_stage.current_time", broken)
+    task = batch_task(max_size=3, max_wait=0)(listed)
+    assert await task(range(10)).collect() == list(range(10))
+
+
+async def test_what_a_free_stage_is_about_to_take_makes_room() -> None:
+    """A generator at the head of the line waits for it, instead of going beyond the window."""
+    most = held = 0
+
+    @single_task
+    async def many(item: int) -> AsyncIterator[int]:
+        nonlocal most, held
+        for number in range(20):
+            held += 1
+            most = max(most, held)
+            yield number
+
+    @batch_task(max_size=4, max_wait=0)
+    async def store(batch: list[int]) -> None:
+        nonlocal held
+        await anyio.sleep(1)
+        held -= len(batch)
+
+    pipeline = (many | store).with_context(max_in_flight=6)
+    assert await pipeline([0]).collect() == []
+    assert most <= 7  # one is on its way
+
+
 async def test_without_max_wait_a_batch_waits_for_more() -> None:
     """For as long as it takes, or for the end of the input."""
     schedule = [(0.0, "a"), (500.0, "b"), (900.0, "c")]

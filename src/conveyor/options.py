@@ -116,7 +116,8 @@ class BatchOptions(CommonOptions, total=False):
         ``"skip_item"`` splits a failing batch and retries the parts until only items that fail by
         themselves are dropped.
     ``max_wait``
-        Seconds from a batch's first item until it is sent although it is not full.
+        Seconds from a batch's first item until it is sent although it is not full; 0 to take what
+        is there and never wait.
     """
 
     on_error: ErrorAction | OnError

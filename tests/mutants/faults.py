@@ -597,6 +597,14 @@ BATCHES = [
         ("test_batching.py::test_leftovers_keep_their_own_arrival_time",),
     ),
     Fault(
+        "with a wait of zero nobody is told that a batch may leave",
+        "_engine/batching.py",
+        "        self._waits = max_wait != 0\n",
+        "        self._waits = True\n",
+        ("test_batches.py::test_with_a_wait_of_zero_nothing_is_held_back",),
+        seeds=40,
+    ),
+    Fault(
         "nobody watches the clock",
         "_engine/batch_stage.py",
         "            await self.park(deadline)\n",

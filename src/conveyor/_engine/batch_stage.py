@@ -74,7 +74,6 @@ class BatchStage(Stage):
         self._batcher: Batcher[Slot] = Batcher(
             options.min_size, options.batch_size, options.max_wait
         )
-        self._timed = options.max_wait is not None
         self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
         self._keeps_time = False
         intake.on_ready = self.pump
@@ -102,9 +101,10 @@ class BatchStage(Stage):
         intake = self._intake
         batcher = self._batcher
         add = batcher.add
+        timed = batcher.timed
         while (slot := intake.take()) is not None:
             # Only the first item's time matters for the timer, but later ones become first.
-            if self._timed:
+            if timed:
                 add(slot, current_time())
             else:
                 add(slot)
@@ -163,7 +163,7 @@ class BatchStage(Stage):
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             pacing = await call.begin()
-            batch = batcher.take(current_time() if self._timed else 0.0)
+            batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
                 slot = None  # no object of the user's is kept alive meanwhile
