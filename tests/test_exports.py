@@ -137,7 +137,7 @@ def test_the_literals_are_what_users_may_write() -> None:
     """They list the accepted words, and ``BatchTrigger`` those that there may be."""
     assert set(conveyor.ErrorAction.__args__) == {"fail", "skip_item", "skip_batch", "retry"}
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
-    assert set(conveyor.BatchTrigger.__args__) == {"size", "age", "end"}
+    assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 
 @pytest.mark.parametrize(

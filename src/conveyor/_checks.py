@@ -4,6 +4,7 @@ Checks of single option values; every message names the task, the option, the va
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import get_args
 
 from .error_handling import ErrorAction
@@ -38,6 +39,19 @@ def check_flag(option: str, value: object, task: str) -> None:
     """Check that *value* is a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"task {task!r}: {option} must be True or False, got {value!r}")
+
+
+def check_function(option: str, value: object, task: str) -> None:
+    """Check that *value* is a function of the item that can be called without awaiting it."""
+    if value is None:
+        return
+    if not callable(value):
+        raise TypeError(f"task {task!r}: {option} must be a function of the item, got {value!r}")
+    if iscoroutinefunction(value):
+        raise TypeError(
+            f"task {task!r}: {option} must be a plain function, got a coroutine function; find out "
+            "in a task before this one what has to be waited for"
+        )
 
 
 def check_count(

@@ -18,6 +18,7 @@ from ._checks import (
     check_count,
     check_error_handler,
     check_flag,
+    check_function,
     check_number,
     check_on_error,
     check_rate_limit,
@@ -118,10 +119,15 @@ class BatchOptions(CommonOptions, total=False):
     ``max_wait``
         Seconds from a batch's first item until it is sent although it is not full; 0 to take what
         is there and never wait.
+    ``weight``, ``max_weight``
+        A function that tells what an item weighs (bytes, tokens), and what the items of a batch
+        weigh together at most; an item that weighs more goes alone. Needs ``max_size`` as well.
     """
 
     on_error: ErrorAction | OnError
     max_wait: float | None
+    weight: Callable[[Any], float] | None
+    max_weight: float | None
 
 
 class BatchTaskOptions(BatchOptions, total=False):
@@ -149,7 +155,9 @@ _RETRY_FIELDS = {
     "retry_jitter": "jitter",
     "retry_on": "retry_on",
 }
-_BATCH_ONLY = frozenset({"min_size", "max_size", "max_wait"})
+_BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
+    SingleTaskOptions.__annotations__
+)
 _KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
 
@@ -171,6 +179,8 @@ class TaskOptions:
     min_size: int = 1
     max_size: int | None = None
     max_wait: float | None = None
+    weight: Callable[[Any], float] | None = None
+    max_weight: float | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -198,8 +208,27 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        self._check_weight()
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+
+    def _check_weight(self) -> None:
+        name = self.task_name
+        check_function("weight", self.weight, name)
+        check_number("max_weight", self.max_weight, name, zero=False)
+        if (self.weight is None) != (self.max_weight is None):
+            there, missing = (
+                ("max_weight", "weight") if self.weight is None else ("weight", "max_weight")
+            )
+            raise TypeError(
+                f"task {name!r}: {there} needs {missing}; weight=... is a function that tells what "
+                "an item weighs, max_weight=... what a batch weighs at most"
+            )
+        if self.weight is not None and self.max_size is None:
+            raise TypeError(
+                f"task {name!r}: weight needs max_size too, the items of a batch at most, however "
+                "little they weigh; write max_size=100, for instance"
+            )
 
     @property
     def is_plain(self) -> bool:

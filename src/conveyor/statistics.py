@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchTrigger", "RunStatistics", "StageStatistics"]
 
-BatchTrigger = Literal["size", "age", "end"]
+BatchTrigger = Literal["size", "weight", "age", "room", "end"]
 """Why a batch left."""
 
 

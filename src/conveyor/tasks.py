@@ -256,6 +256,16 @@ class BatchTask(FunctionTask[In, Out]):
         """Seconds after its first item until a batch is sent although it is not full."""
         return self.options.max_wait
 
+    @property
+    def weight(self) -> Callable[[Any], float] | None:
+        """Tells what an item weighs; ``None`` if nobody asks."""
+        return self.options.weight
+
+    @property
+    def max_weight(self) -> float | None:
+        """What the items of a batch weigh at most, unless there is but one."""
+        return self.options.max_weight
+
 
 def _check_function(func: object) -> None:
     # A class method becomes callable when it is bound.

@@ -633,6 +633,44 @@ BATCHES = [
         ("test_batches.py::test_a_remainder_below_min_size_is_dropped_with_one_warning",),
     ),
     Fault(
+        "an item that does not fit any more goes with the others",
+        "_engine/grouping.py",
+        "        if batch is not None and batch.weight + weight > self.max_weight:\n",
+        "        if False:\n",
+        (
+            "test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",
+            "test_grouped_batches.py::test_batches_are_bounded_in_weight",
+        ),
+        seeds=60,
+    ),
+    Fault(
+        "a batch that weighs as much as it may waits for more",
+        "_engine/grouping.py",
+        "        elif batch.weight >= self.max_weight:\n",
+        "        elif batch.weight > self.max_weight:\n",
+        ("test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",),
+    ),
+    Fault(
+        "a weight that is no number is believed",
+        "_engine/grouped_stage.py",
+        "        if not weight >= 0:\n",
+        "        if weight < 0:\n",
+        ("test_grouped_batches.py::test_a_weight_that_makes_no_sense_fails_the_run",),
+    ),
+    Fault(
+        "a weight function that fails is taken for a failure of whoever brought the item",
+        "_engine/grouped_stage.py",
+        """\
+            except BaseException as error:
+                return self._fail(error, "weight", slot)
+""",
+        """\
+            except ZeroDivisionError as error:
+                return self._fail(error, "weight", slot)
+""",
+        ("test_grouped_batches.py::test_a_weight_function_that_fails_ends_the_run",),
+    ),
+    Fault(
         "why a batch left is not counted",
         "_engine/batch_stage.py",
         "        self.counters.triggers[batch.trigger] += 1\n",

@@ -11,9 +11,10 @@ batches that the run made, and checks that they are ones it may make.
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import Any, NamedTuple
 
-from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, pick
+from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, pick, weight_of
 from .scenario import Scenario, StageSpec
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
@@ -155,7 +156,7 @@ class _Model:
         values = [str(item) for item in stream if not isinstance(item, Fatal)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
         if self.scenario.ordered and spec.max_wait is None:
-            batches = _chunks(spec, values, is_over=not fatals)
+            batches = self.chunks(spec, values, is_over=not fatals)
         else:
             batches = self.observed.batches.get(spec.number, [])
             self.check_batches(spec, values, batches)
@@ -181,12 +182,39 @@ class _Model:
                 self.problem(spec, f"batches {batches} are not consecutive in {values}")
         elif extra := Counter(taken) - Counter(values):
             self.problem(spec, f"{extra} in batches, but not in the input")
+        most = inf if spec.max_weight is None else spec.max_weight
         for parts in batches:
-            if not spec.min_size <= len(parts) <= spec.max_size:
+            if not len(parts) <= spec.max_size:
                 self.problem(spec, f"a batch of {len(parts)}: {parts}")
+            if spec.max_weight is None and len(parts) < spec.min_size:
+                self.problem(spec, f"a batch of {len(parts)}: {parts}")
+            if self.weight(spec, parts) > most and len(parts) > 1:
+                self.problem(spec, f"a batch that weighs {self.weight(spec, parts)}: {parts}")
         short = sum(len(parts) < spec.max_size for parts in batches)
-        if spec.max_wait is None and short > 1:
+        if spec.max_wait is None and spec.max_weight is None and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
+
+    def chunks(self, spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
+        """Cut *values* into batches; the rest is one if there is no more to come."""
+        most = inf if spec.max_weight is None else spec.max_weight
+        batches: list[list[str]] = []
+        batch: list[str] = []
+        for text in values:
+            if batch and self.weight(spec, [*batch, text]) > most:
+                batches.append(batch)
+                batch = []
+            batch = [*batch, text]
+            if len(batch) == spec.max_size or self.weight(spec, batch) >= most:
+                batches.append(batch)
+                batch = []
+        if is_over and len(batch) >= spec.min_size:
+            batches.append(batch)
+        return batches
+
+    def weight(self, spec: StageSpec, parts: list[str]) -> int:
+        if spec.max_weight is None:
+            return 0
+        return sum(weight_of(self.scenario.seed, spec, text) for text in parts)
 
     def process(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []
@@ -264,14 +292,6 @@ def _until_failure(stream: list[Any]) -> list[Any]:
         if isinstance(item, Fatal):
             return stream[: position + 1]
     return stream
-
-
-def _chunks(spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
-    size = spec.max_size
-    chunks = [values[begin : begin + size] for begin in range(0, len(values), size)]
-    if chunks and len(chunks[-1]) < (spec.min_size if is_over else size):
-        del chunks[-1]
-    return chunks
 
 
 def side_value(spec: StageSpec, position: int) -> str:

@@ -62,6 +62,7 @@ class StageSpec:
     min_size: int = 1
     max_size: int = 1
     max_wait: int | None = None
+    max_weight: int | None = None
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -294,7 +295,13 @@ class _Maker:
         # A timer matters only to batches that are not full before.
         max_size = self.random.randint(4, 9) if max_wait else self.random.randint(1, 6)
         min_size = self.random.randint(1, 2 if max_wait else min(4, max_size))
-        return replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
+        spec = replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
+        return self.grouped(spec)
+
+    def grouped(self, spec: StageSpec) -> StageSpec:
+        # Drawn from numbers of its own, so that all else is as it would be without.
+        own = Random(f"{self.seed} {spec.number} grouped")
+        return replace(spec, max_weight=own.choice([None, None, 4, 9]))
 
     def process(self, number: int) -> StageSpec:
         # What depends on the order of the items has no model where there is none.

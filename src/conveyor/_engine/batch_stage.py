@@ -22,7 +22,9 @@ from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
+    from ..options import TaskOptions
     from ..plan import StagePlan
+    from .grouping import GroupingBatcher
     from .pacing import Pacing
     from .run import Run
 
@@ -71,12 +73,18 @@ class BatchStage(Stage):
         super().__init__(run, plan)
         options = plan.options
         self._intake = intake
-        self._batcher: Batcher[Slot] = Batcher(
-            options.min_size, options.batch_size, options.max_wait
-        )
+        self._batcher = self.make_batcher(options)
         self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
         self._keeps_time = False
         intake.on_ready = self.pump
+
+    def make_batcher(self, options: TaskOptions) -> Batcher[Slot] | GroupingBatcher[Slot]:
+        """
+        Return the rules that decide when a batch leaves.
+
+        :param options: of the task
+        """
+        return Batcher(options.min_size, options.batch_size, options.max_wait)
 
     @property
     def items_taken(self) -> int:

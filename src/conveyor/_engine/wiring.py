@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_stage import BatchStage
+from .grouped_stage import GroupedBatchStage
 from .ordering import ArrivalChain, OrderedChain
 from .process_stage import ProcessStage
 from .sequence import Chain, Slot
@@ -96,7 +97,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             if plan.kind == "process":
                 stage = ProcessStage(run, plan, intake)
             elif plan.kind == "batch":
-                stage = BatchStage(run, plan, intake)
+                stage = batch_stage(run, plan, intake)
             else:
                 stage = single = SingleStage(run, plan)
                 intake.on_ready = partial(_forward_in_order, intake, single)
@@ -114,6 +115,19 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
         each.on_head = partial(_let_head_go, members)
         each.on_empty = partial(_let_line_go, chains, points[:position])
     return Wiring(source, stages, chains)
+
+
+def batch_stage(run: Run, plan: StagePlan, intake: Chain) -> BatchStage:
+    """
+    Return the kind of batch stage that a task needs.
+
+    :param run: the run
+    :param plan: of the task
+    :param intake: the chain that ends here
+    """
+    if plan.options.weight is not None:
+        return GroupedBatchStage(run, plan, intake)
+    return BatchStage(run, plan, intake)
 
 
 def _forward_in_order(intake: Chain, stage: SingleStage) -> None:
