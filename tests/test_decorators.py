@@ -312,7 +312,8 @@ def test_side_inputs_survive_binding() -> None:
 
 ATTRIBUTES = (
     "func task_name on_error retry_config error_handler concurrency_limit timeout deadline "
-    "rate_limit flatten in_order min_size max_size max_wait weight max_weight options inputs"
+    "rate_limit flatten in_order min_size max_size max_wait weight max_weight batch_by "
+    "options inputs"
 )
 
 
@@ -690,6 +691,29 @@ def test_unknown_on_error_is_refused(make: Any, value: Any, message: str) -> Non
                 "weigh; write max_size=100, for instance"
             ),
         ),
+        (
+            {"batch_by": "key", "max_size": 2},
+            TypeError,
+            "batch_by must be a function of the item, got 'key'",
+        ),
+        (
+            {"batch_by": len},
+            TypeError,
+            "batch_by needs max_size, the items of a batch at most; write max_size=100",
+        ),
+        (
+            {"batch_by": len, "min_size": 20},
+            TypeError,
+            "batch_by needs max_size, the items of a batch at most; write max_size=20",
+        ),
+        (
+            {"batch_by": len, "min_size": 2, "max_size": 5},
+            ValueError,
+            (
+                "with batch_by there is no min_size, got 2: with many keys batches have to leave "
+                "before they hold so many; leave min_size out"
+            ),
+        ),
     ],
 )
 def test_bad_batch_options_are_refused(
@@ -702,7 +726,14 @@ def test_bad_batch_options_are_refused(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("min_size", 2), ("max_size", 3), ("max_wait", 0.5), ("weight", len), ("max_weight", 5)],
+    [
+        ("min_size", 2),
+        ("max_size", 3),
+        ("max_wait", 0.5),
+        ("weight", len),
+        ("max_weight", 5),
+        ("batch_by", len),
+    ],
 )
 def test_batch_options_are_refused_for_single_tasks(name: str, value: Any) -> None:
     """The message says which decorator takes them."""

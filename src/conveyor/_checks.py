@@ -105,3 +105,38 @@ def check_rate_limit(rate: object, task: str) -> None:
         is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
         example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
         raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")
+
+
+def check_weight(weight: object, max_weight: object, max_size: object, task: str) -> None:
+    """Check what bounds a batch in weight."""
+    check_function("weight", weight, task)
+    check_number("max_weight", max_weight, task, zero=False)
+    if (weight is None) != (max_weight is None):
+        options = ("max_weight", "weight")
+        there, missing = options if weight is None else reversed(options)
+        raise TypeError(
+            f"task {task!r}: {there} needs {missing}; weight=... is a function that tells what "
+            "an item weighs, max_weight=... what a batch weighs at most"
+        )
+    if weight is not None and max_size is None:
+        raise TypeError(
+            f"task {task!r}: weight needs max_size too, the items of a batch at most, however "
+            "little they weigh; write max_size=100, for instance"
+        )
+
+
+def check_batch_by(batch_by: object, min_size: int, max_size: object, task: str) -> None:
+    """Check what keeps batches apart."""
+    check_function("batch_by", batch_by, task)
+    if batch_by is None:
+        return
+    if max_size is None:
+        raise TypeError(
+            f"task {task!r}: batch_by needs max_size, the items of a batch at most; "
+            f"write max_size={min_size if min_size > 1 else 100}"
+        )
+    if min_size > 1:
+        raise ValueError(
+            f"task {task!r}: with batch_by there is no min_size, got {min_size}: with many keys "
+            "batches have to leave before they hold so many; leave min_size out"
+        )

@@ -185,9 +185,11 @@ def batch_task(min_size: int = 1, max_size: int | None = None, *values: Any, **o
 
     A batch holds *max_size* items; fewer, but *min_size* or more, if *max_wait* seconds have passed
     since its first item or the input has ended. Fewer than *min_size* at the end are dropped, which
-    is logged and counted. Out goes what the function returns, as for :func:`single_task`. Batches
-    are made in input order unless the run is ``as_completed``, and run one after another unless
-    *concurrency_limit* allows more.
+    is logged and counted. With *weight* and *max_weight* a batch is also full when it weighs so
+    much; with *batch_by* each key has batches of its own, which hold those of its items that follow
+    one another, and take their places in the order in which they leave. Out goes what the function
+    returns, as for :func:`single_task`. Batches are made in input order unless the run is
+    ``as_completed``, and run one after another unless *concurrency_limit* allows more.
 
     :param min_size: items a batch needs (items)
     :param max_size: items a batch holds at most, by default *min_size* (items)

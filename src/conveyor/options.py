@@ -9,19 +9,20 @@ means adding it to both.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Literal, TypedDict
 
 from ._checks import (
+    check_batch_by,
     check_count,
     check_error_handler,
     check_flag,
-    check_function,
     check_number,
     check_on_error,
     check_rate_limit,
+    check_weight,
 )
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
@@ -122,12 +123,16 @@ class BatchOptions(CommonOptions, total=False):
     ``weight``, ``max_weight``
         A function that tells what an item weighs (bytes, tokens), and what the items of a batch
         weigh together at most; an item that weighs more goes alone. Needs ``max_size`` as well.
+    ``batch_by``
+        A function of the item that tells its key: each key has a batch of its own. Needs
+        ``max_size``, and there is no ``min_size``.
     """
 
     on_error: ErrorAction | OnError
     max_wait: float | None
     weight: Callable[[Any], float] | None
     max_weight: float | None
+    batch_by: Callable[[Any], Hashable] | None
 
 
 class BatchTaskOptions(BatchOptions, total=False):
@@ -181,6 +186,7 @@ class TaskOptions:
     max_wait: float | None = None
     weight: Callable[[Any], float] | None = None
     max_weight: float | None = None
+    batch_by: Callable[[Any], Hashable] | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -208,27 +214,10 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
-        self._check_weight()
+        check_weight(self.weight, self.max_weight, self.max_size, name)
+        check_batch_by(self.batch_by, self.min_size, self.max_size, name)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
-
-    def _check_weight(self) -> None:
-        name = self.task_name
-        check_function("weight", self.weight, name)
-        check_number("max_weight", self.max_weight, name, zero=False)
-        if (self.weight is None) != (self.max_weight is None):
-            there, missing = (
-                ("max_weight", "weight") if self.weight is None else ("weight", "max_weight")
-            )
-            raise TypeError(
-                f"task {name!r}: {there} needs {missing}; weight=... is a function that tells what "
-                "an item weighs, max_weight=... what a batch weighs at most"
-            )
-        if self.weight is not None and self.max_size is None:
-            raise TypeError(
-                f"task {name!r}: weight needs max_size too, the items of a batch at most, however "
-                "little they weigh; write max_size=100, for instance"
-            )
 
     @property
     def is_plain(self) -> bool:

@@ -6,7 +6,7 @@ Made by the decorators; they hold a function and its options, and run nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
@@ -265,6 +265,11 @@ class BatchTask(FunctionTask[In, Out]):
     def max_weight(self) -> float | None:
         """What the items of a batch weigh at most, unless there is but one."""
         return self.options.max_weight
+
+    @property
+    def batch_by(self) -> Callable[[Any], Hashable] | None:
+        """Tells which items may be in a batch together; ``None`` if all may."""
+        return self.options.batch_by
 
 
 def _check_function(func: object) -> None:

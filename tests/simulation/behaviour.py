@@ -37,6 +37,11 @@ def weight_of(seed: int, spec: StageSpec, text: str) -> int:
     return pick(seed, spec.number, "weight", text, HEAVIEST + 1)
 
 
+def key_of(seed: int, spec: StageSpec, text: str) -> int:
+    """Return the key of an item of a batch stage with *keys*."""
+    return pick(seed, spec.number, "key", text, spec.keys or 1)
+
+
 def parts_of(spec: StageSpec, item: Any) -> list[str]:
     """Return the names of the items that a call is given."""
     return [str(each) for each in item] if spec.kind == "batch" else [str(item)]

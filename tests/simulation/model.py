@@ -14,8 +14,8 @@ from collections import Counter
 from math import inf
 from typing import Any, NamedTuple
 
-from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, pick, weight_of
-from .scenario import Scenario, StageSpec
+from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
+from .scenario import Scenario, StageSpec, resting_in
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
 
@@ -174,13 +174,19 @@ class _Model:
 
     def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
         taken = [text for parts in batches for text in parts]
-        if self.scenario.ordered:
+        if self.scenario.ordered and spec.keys is None:
             # Generators begin when there is room, which may be in another order.
             batches.sort(key=lambda parts: values.index(parts[0]) if parts[0] in values else -1)
-            taken = [text for parts in batches for text in parts]
-            if taken != values[: len(taken)]:
-                self.problem(spec, f"batches {batches} are not consecutive in {values}")
-        elif extra := Counter(taken) - Counter(values):
+        for key in {self.key(spec, text) for text in taken}:
+            if any(len({self.key(spec, text) for text in parts}) > 1 for parts in batches):
+                self.problem(spec, f"keys are mixed in {batches}")
+            of_key = [text for text in values if self.key(spec, text) == key]
+            taken_of_key = [
+                text for parts in batches for text in parts if self.key(spec, text) == key
+            ]
+            if self.scenario.ordered and taken_of_key != of_key[: len(taken_of_key)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {of_key}")
+        if extra := Counter(taken) - Counter(values):
             self.problem(spec, f"{extra} in batches, but not in the input")
         most = inf if spec.max_weight is None else spec.max_weight
         for parts in batches:
@@ -191,25 +197,43 @@ class _Model:
             if self.weight(spec, parts) > most and len(parts) > 1:
                 self.problem(spec, f"a batch that weighs {self.weight(spec, parts)}: {parts}")
         short = sum(len(parts) < spec.max_size for parts in batches)
-        if spec.max_wait is None and spec.max_weight is None and short > 1:
+        is_plain = spec.max_weight is None and spec.keys is None
+        if spec.max_wait is None and is_plain and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
 
     def chunks(self, spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
         """Cut *values* into batches; the rest is one if there is no more to come."""
         most = inf if spec.max_weight is None else spec.max_weight
         batches: list[list[str]] = []
-        batch: list[str] = []
+        opened: dict[int, list[str]] = {}  # in the order of their first items
         for text in values:
-            if batch and self.weight(spec, [*batch, text]) > most:
-                batches.append(batch)
-                batch = []
-            batch = [*batch, text]
+            key = self.key(spec, text)
+            if self.weight(spec, [*opened.get(key, []), text]) > most and key in opened:
+                batches.append(opened.pop(key))
+            batch = opened.setdefault(key, [])
+            batch.append(text)
             if len(batch) == spec.max_size or self.weight(spec, batch) >= most:
-                batches.append(batch)
-                batch = []
-        if is_over and len(batch) >= spec.min_size:
-            batches.append(batch)
+                batches.append(opened.pop(key))
+            elif spec.keys is not None and sum(map(len, opened.values())) == self.room(spec):
+                batches.append(opened.pop(next(iter(opened))))
+        if is_over:
+            batches += [batch for batch in opened.values() if len(batch) >= spec.min_size]
         return batches
+
+    def room(self, spec: StageSpec) -> int:
+        """Return how many items the open batches of a stage hold when the first has to leave."""
+        stages = self.scenario.stages
+        window = self.scenario.window
+        if window is None:
+            own = [(each.limit or 1) * each.max_size for each in stages]
+            batches = [each.max_size for each in stages if each.kind == "batch"]
+            window = max(1000, sum(own) + sum(batches))
+        keyed = sum(each.keys is not None for each in stages)
+        left = window - 1 - resting_in(stages)
+        return spec.max_size + left // (2 * keyed)
+
+    def key(self, spec: StageSpec, text: str) -> int:
+        return 0 if spec.keys is None else key_of(self.scenario.seed, spec, text)
 
     def weight(self, spec: StageSpec, parts: list[str]) -> int:
         if spec.max_weight is None:

@@ -63,6 +63,7 @@ class StageSpec:
     max_size: int = 1
     max_wait: int | None = None
     max_weight: int | None = None
+    keys: int | None = None
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -135,6 +136,11 @@ class Scenario:
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
         return _Maker(seed).scenario()
+
+
+def resting_in(stages: tuple[StageSpec, ...]) -> int:
+    """Return the places that may be taken at least by what does not move."""
+    return sum(2 if each.kind == "process" else each.max_size - 1 for each in stages)
 
 
 RATES = [3, 6, 15, 30]
@@ -301,7 +307,12 @@ class _Maker:
     def grouped(self, spec: StageSpec) -> StageSpec:
         # Drawn from numbers of its own, so that all else is as it would be without.
         own = Random(f"{self.seed} {spec.number} grouped")
-        return replace(spec, max_weight=own.choice([None, None, 4, 9]))
+        spec = replace(spec, max_weight=own.choice([None, None, 4, 9]))
+        # When a generator's batch left cannot be seen; what a timer let go is known no other way.
+        if spec.is_generator and spec.max_wait is not None:
+            return spec
+        keys = own.choice([None, None, 2, 3, 30])
+        return spec if keys is None else replace(spec, keys=keys, min_size=1)
 
     def process(self, number: int) -> StageSpec:
         # What depends on the order of the items has no model where there is none.
@@ -319,13 +330,11 @@ class _Maker:
 
     def window(self, stages: tuple[StageSpec, ...]) -> int | None:
         needs = [1]
-        resting = 0
         for each in stages:
             size = each.max_size if each.kind == "batch" else 1
             limit = each.limit if each.kind != "process" else None
             needs.append((limit or 1) * size)
-            resting += 2 if each.kind == "process" else size - 1
-        smallest = max(*needs, resting + 1)
+        smallest = max(*needs, resting_in(stages) + 1)
         spare = self.pick([None, 0, 0, 1, 2, 5, 16])
         return None if spare is None else smallest + spare
 

@@ -30,7 +30,8 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     Return the window for a run of these stages.
 
     A batch task needs room for the batches its calls work on; several need room for the items that
-    each of them is gathering, or every place could be taken by batches that never fill.
+    each of them is gathering, or every place could be taken by batches that never fill. One that
+    gathers many at once, for its keys, gets a share of the places beyond that.
 
     :param plans: the stages
     :param wanted: the user's ``max_in_flight``, if given
@@ -60,7 +61,10 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
             f"max_in_flight={wanted} is too small for the {what} of this pipeline together; "
             f"use with_context(max_in_flight={resting + 1}) or more"
         )
-    return Window(wanted, resting)
+    keyed = sum(plan.options.batch_by is not None for plan in plans)
+    # Half of what is left, so that the other half is there for items that move.
+    extra = (wanted - 1 - resting) // (2 * keyed) if keyed else 0
+    return Window(wanted, resting + keyed * extra, extra)
 
 
 class Wiring(NamedTuple):
@@ -125,7 +129,7 @@ def batch_stage(run: Run, plan: StagePlan, intake: Chain) -> BatchStage:
     :param plan: of the task
     :param intake: the chain that ends here
     """
-    if plan.options.weight is not None:
+    if plan.options.weight is not None or plan.options.batch_by is not None:
         return GroupedBatchStage(run, plan, intake)
     return BatchStage(run, plan, intake)
 
