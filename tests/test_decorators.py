@@ -313,7 +313,7 @@ def test_side_inputs_survive_binding() -> None:
 ATTRIBUTES = (
     "func task_name on_error retry_config error_handler concurrency_limit timeout deadline "
     "rate_limit flatten in_order min_size max_size max_wait weight max_weight batch_by "
-    "options inputs"
+    "target_duration options inputs"
 )
 
 
@@ -692,6 +692,58 @@ def test_unknown_on_error_is_refused(make: Any, value: Any, message: str) -> Non
             ),
         ),
         (
+            {"max_size": "auto"},
+            TypeError,
+            (
+                "max_size='auto' needs target_duration, the seconds that a call should take; "
+                "write target_duration=1.0, for instance"
+            ),
+        ),
+        (
+            {"max_size": 5, "target_duration": 1},
+            TypeError,
+            (
+                "target_duration needs max_size='auto', since it is for batches whose size is "
+                "found by measuring, got max_size=5"
+            ),
+        ),
+        (
+            {"max_size": "auto", "target_duration": 0},
+            ValueError,
+            "target_duration must be more than 0, got 0; leave target_duration out for none",
+        ),
+        ({"max_size": "large"}, TypeError, "max_size must be an int, got 'large'"),
+        (
+            {"min_size": 2, "max_size": "auto", "target_duration": 1},
+            ValueError,
+            (
+                "with max_size='auto' there is no min_size, got 2: batches have to be as small as "
+                "it takes; leave min_size out"
+            ),
+        ),
+        *(
+            (
+                {"max_size": "auto", "target_duration": 1, **options},
+                TypeError,
+                (
+                    "with max_size='auto' batches are measured by their number of items alone; "
+                    f"give max_size a number, or leave {name} out"
+                ),
+            )
+            for name, options in [
+                ("weight", {"weight": len, "max_weight": 9}),
+                ("batch_by", {"batch_by": len}),
+            ]
+        ),
+        (
+            {"max_size": "auto", "target_duration": 1, "timeout": 1},
+            ValueError,
+            (
+                "timeout=1 is not longer than target_duration=1, so calls would time out that take "
+                "as long as they should; give a longer timeout"
+            ),
+        ),
+        (
             {"batch_by": "key", "max_size": 2},
             TypeError,
             "batch_by must be a function of the item, got 'key'",
@@ -733,6 +785,7 @@ def test_bad_batch_options_are_refused(
         ("weight", len),
         ("max_weight", 5),
         ("batch_by", len),
+        ("target_duration", 1),
     ],
 )
 def test_batch_options_are_refused_for_single_tasks(name: str, value: Any) -> None:

@@ -683,6 +683,7 @@ async def test_statistics_count_every_item() -> None:
                 dropped=1,
                 retried=0,
                 triggers={"size": 1},
+                batch_size=3,
             ),
         ),
         items_out=1,

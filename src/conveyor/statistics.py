@@ -30,7 +30,8 @@ class StageStatistics:
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with; repeated attempts are in ``retried``, and the parts that a
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
-    them for each trigger, those that no batch had left out.
+    them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
+    full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     """
 
     task_name: str
@@ -41,6 +42,7 @@ class StageStatistics:
     dropped: int
     retried: int
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class RunStatistics:
                     dropped=stage.counters.dropped,
                     retried=stage.counters.retried,
                     triggers=dict(stage.counters.triggers),
+                    batch_size=stage.batch_size,
                 )
                 for stage in given.stages
             ),

@@ -651,6 +651,51 @@ BATCHES = [
         ("test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",),
     ),
     Fault(
+        "batches stay small however large the overhead is",
+        "_engine/sizing.py",
+        "            self.size = max(self.size, min(ceil(suggested), self.most))\n",
+        "            self.size = max(self.size, min(floor(suggested), self.most))\n",
+        ("test_sizing.py::test_the_size_comes_to_what_takes_the_target",),
+    ),
+    Fault(
+        "a fast batch that was not full makes batches smaller",
+        "_engine/sizing.py",
+        "            self.size = max(self.size, min(ceil(suggested), self.most))\n",
+        "            self.size = min(ceil(suggested), self.most)\n",
+        (
+            "test_sizing.py::test_a_measurement_moves_the_size",
+            "test_sized_batches.py::test_with_max_wait_fewer_items_leave_by_their_age",
+        ),
+    ),
+    Fault(
+        "batches grow as large as they like",
+        "_engine/sized_stage.py",
+        "        most = min(options.batch_size, 1 + window.extra, window.size // self.limit)\n",
+        "        most = options.batch_size\n",
+        (
+            "test_sized_batches.py::test_batches_grow_no_larger_than_the_window_allows",
+            "test_sized_batches.py::test_several_of_them_share_a_small_window",
+        ),
+        seeds=500,
+    ),
+    Fault(
+        "what has become a full batch waits for whoever found it out",
+        "_engine/sized_stage.py",
+        "        self._summon_if_due()\n",
+        "",
+        ("test_sized_batches.py::test_what_has_become_a_full_batch_is_taken_at_once",),
+    ),
+    Fault(
+        "a call that timed out is not measured",
+        "_engine/sizing.py",
+        "        if failed and not is_slow:\n",
+        "        if failed:\n",
+        (
+            "test_sizing.py::test_a_failed_call_shows_only_that_it_was_slow",
+            "test_sized_batches.py::test_a_call_that_times_out_makes_batches_smaller",
+        ),
+    ),
+    Fault(
         "open batches may take all places",
         "_engine/grouping.py",
         "        elif self._resting >= self.room:\n",
@@ -661,8 +706,8 @@ BATCHES = [
     Fault(
         "each of several tasks with keys takes the places of all",
         "_engine/wiring.py",
-        "    extra = (wanted - 1 - resting) // (2 * keyed) if keyed else 0\n",
-        "    extra = wanted - 1 - resting if keyed else 0\n",
+        "    extra = (wanted - 1 - resting) // (2 * elastic) if elastic else 0\n",
+        "    extra = wanted - 1 - resting if elastic else 0\n",
         (
             "test_grouped_batches.py::test_half_of_the_window_is_for_open_batches",
             "test_grouped_batches.py::test_keyed_batches_in_a_row_share_the_smallest_window",
@@ -671,7 +716,7 @@ BATCHES = [
     Fault(
         "the source waits for room that rests in open batches",
         "_engine/wiring.py",
-        "    return Window(wanted, resting + keyed * extra, extra)\n",
+        "    return Window(wanted, resting + elastic * extra, extra)\n",
         "    return Window(wanted, resting, extra)\n",
         ("test_grouped_batches.py::test_the_source_is_read_on_although_open_batches_rest",),
     ),

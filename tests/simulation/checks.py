@@ -160,7 +160,11 @@ class _Check:
                 continue  # what it does for a stage that wants no more is a matter of time
             by_size = stage.triggers.get("size", 0)
             counted = {name: getattr(stage, name, 0) for name in vars(tally)}
-            counted.update(by_size=by_size, otherwise=sum(stage.triggers.values()) - by_size)
+            batches = sum(stage.triggers.values())
+            if tally.by_size is None:
+                counted.update(by_size=None, otherwise=batches)
+            else:
+                counted.update(by_size=by_size, otherwise=batches - by_size)
             if counted != vars(tally):
                 self.found.append(f"stage {number} counted {counted}, not {vars(tally)}")
 

@@ -11,6 +11,7 @@ batches that the run made, and checks that they are ones it may make.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
 from math import inf
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ class Tally:
         self.dropped = 0
         self.retried = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
-        self.by_size = 0
+        self.by_size: int | None = 0
         self.otherwise = 0
 
 
@@ -95,6 +96,7 @@ def source_items(scenario: Scenario, prefix: str) -> list[Any]:
 class _Model:
     def __init__(self, scenario: Scenario, observed: Observed) -> None:
         self.scenario = scenario
+        self.stages = scenario.stages
         self.observed = observed
         self.expected = Expected()
 
@@ -155,7 +157,7 @@ class _Model:
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         values = [str(item) for item in stream if not isinstance(item, Fatal)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
-        if self.scenario.ordered and spec.max_wait is None:
+        if self.scenario.ordered and spec.max_wait is None and spec.target is None:
             batches = self.chunks(spec, values, is_over=not fatals)
         else:
             batches = self.observed.batches.get(spec.number, [])
@@ -168,8 +170,11 @@ class _Model:
             self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
         tally.items_in = len(values)
         tally.calls = len(batches)
-        tally.by_size = sum(len(parts) == spec.max_size for parts in batches)
-        tally.otherwise = len(batches) - tally.by_size
+        by_size = sum(len(parts) == spec.max_size for parts in batches)
+        tally.otherwise = len(batches) - by_size
+        tally.by_size = by_size
+        if spec.target is not None:
+            tally.by_size, tally.otherwise = None, len(batches)
         return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
 
     def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
@@ -190,14 +195,14 @@ class _Model:
             self.problem(spec, f"{extra} in batches, but not in the input")
         most = inf if spec.max_weight is None else spec.max_weight
         for parts in batches:
-            if not len(parts) <= spec.max_size:
+            if not len(parts) <= (spec.max_size if spec.target is None else self.largest(spec)):
                 self.problem(spec, f"a batch of {len(parts)}: {parts}")
             if spec.max_weight is None and len(parts) < spec.min_size:
                 self.problem(spec, f"a batch of {len(parts)}: {parts}")
             if self.weight(spec, parts) > most and len(parts) > 1:
                 self.problem(spec, f"a batch that weighs {self.weight(spec, parts)}: {parts}")
         short = sum(len(parts) < spec.max_size for parts in batches)
-        is_plain = spec.max_weight is None and spec.keys is None
+        is_plain = spec.max_weight is None and spec.keys is None and spec.target is None
         if spec.max_wait is None and is_plain and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
 
@@ -220,17 +225,29 @@ class _Model:
             batches += [batch for batch in opened.values() if len(batch) >= spec.min_size]
         return batches
 
+    @property
+    def extra(self) -> int:
+        """Return the places that a stage gets for open batches, or larger ones, beyond its need."""
+        elastic = sum(each.keys is not None or each.target is not None for each in self.stages)
+        return (self.window - 1 - resting_in(self.stages)) // (2 * elastic)
+
+    @property
+    def window(self) -> int:
+        if self.scenario.window is not None:
+            return self.scenario.window
+        # A batch whose size is found by measuring may become as large as this.
+        sizes = [each.max_size if each.target is None else 1000 for each in self.stages]
+        calls = sum((each.limit or 1) * size for each, size in zip(self.stages, sizes, strict=True))
+        batches = [each.kind == "batch" for each in self.stages]
+        return max(1000, calls + sum(compress(sizes, batches)))
+
     def room(self, spec: StageSpec) -> int:
         """Return how many items the open batches of a stage hold when the first has to leave."""
-        stages = self.scenario.stages
-        window = self.scenario.window
-        if window is None:
-            own = [(each.limit or 1) * each.max_size for each in stages]
-            batches = [each.max_size for each in stages if each.kind == "batch"]
-            window = max(1000, sum(own) + sum(batches))
-        keyed = sum(each.keys is not None for each in stages)
-        left = window - 1 - resting_in(stages)
-        return spec.max_size + left // (2 * keyed)
+        return spec.max_size + self.extra
+
+    def largest(self, spec: StageSpec) -> int:
+        """Return how large batches become at most whose size is found by measuring."""
+        return min(1000, 1 + self.extra, self.window // spec.effective_limit)
 
     def key(self, spec: StageSpec, text: str) -> int:
         return 0 if spec.keys is None else key_of(self.scenario.seed, spec, text)

@@ -64,6 +64,7 @@ class StageSpec:
     max_wait: int | None = None
     max_weight: int | None = None
     keys: int | None = None
+    target: int | None = None  # seconds of a call, by which the size of batches is found
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -190,7 +191,10 @@ class _Maker:
         )
         batch = self.call(0, "batch", self.pick(["value", "list"]))
         batch = replace(
-            self.batch(batch), max_size=self.pick([4, 9]), max_wait=self.pick([1, 2, 4])
+            self.batch(batch),
+            max_size=self.pick([4, 9]),
+            max_wait=self.pick([1, 2, 4]),
+            target=None,
         )
         consumers = (self.consumer(),)
         return Scenario(
@@ -307,6 +311,9 @@ class _Maker:
     def grouped(self, spec: StageSpec) -> StageSpec:
         # Drawn from numbers of its own, so that all else is as it would be without.
         own = Random(f"{self.seed} {spec.number} grouped")
+        target = own.choice([None] * 7 + [1, 2])
+        if target and not spec.is_generator and (spec.timeout is None or target < spec.timeout):
+            return replace(spec, target=target, min_size=1, max_size=1)
         spec = replace(spec, max_weight=own.choice([None, None, 4, 9]))
         # When a generator's batch left cannot be seen; what a timer let go is known no other way.
         if spec.is_generator and spec.max_wait is not None:

@@ -72,8 +72,11 @@ class Stages:
                 options.update(weight=self.weight(spec), max_weight=spec.max_weight)
             if spec.keys is not None:
                 options.update(batch_by=self.key(spec))
+            if spec.target is not None:
+                options.update(target_duration=spec.target)
+            max_size: Any = spec.max_size if spec.target is None else "auto"
             return BatchTask(
-                self.function(spec), spec.min_size, spec.max_size, max_wait=spec.max_wait, **options
+                self.function(spec), spec.min_size, max_size, max_wait=spec.max_wait, **options
             )
         task: SingleTask[Any, Any] = SingleTask(self.function(spec), **options)
         if spec.side is not None:

@@ -236,8 +236,8 @@ class Call:
         journal, spec = self.journal, self.spec
         if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
             return
-        if spec.keys is not None:
-            return  # its items are not those that came next
+        if spec.keys is not None or spec.target is not None:
+            return  # its items are not those that came next, or it was full at its size by then
         if spec.max_weight is not None:
             weight = sum(weight_of(journal.scenario.seed, spec, text) for text in self.parts)
             if weight + HEAVIEST > spec.max_weight:

@@ -87,6 +87,11 @@ class BatchStage(Stage):
         return Batcher(options.min_size, options.batch_size, options.max_wait)
 
     @property
+    def batch_size(self) -> int:
+        """Items in a full batch at present."""
+        return self._batcher.max_size
+
+    @property
     def items_taken(self) -> int:
         """Items that have come in so far: those in batches, gathering, and dropped."""
         return self.counters.merged + self.counters.dropped + len(self._batcher)

@@ -28,7 +28,7 @@ class Window:
     :param resting: items that may be held without ever moving unless more come, less than *size*;
         those in batches that are being gathered
     :param extra: how many of those each task with separate batches per key may let rest beyond what
-        one batch needs
+        one batch needs, or one whose batches grow beyond what they need at first
     """
 
     __slots__ = ("_expansions", "_source", "extra", "held", "resume_at", "size", "wanted")

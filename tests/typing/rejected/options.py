@@ -43,6 +43,8 @@ batch_task(max_size=3, weight=5, max_weight=9)  # rejected
 batch_task(max_size=3, weight=lambda item: str(item), max_weight=9)  # rejected
 batch_task(max_size=3, weight=len, max_weight="9")  # rejected
 batch_task(max_size=3, batch_by="key")  # rejected
+batch_task(max_size="large", target_duration=1)  # rejected
+batch_task(max_size="auto", target_duration="1")  # rejected
 batch_task(max_size=3, on_error="skip")  # rejected
 batch_task(max_size=3)(text_length)  # rejected
 batch_task(max_size=3, flatten=False)(text_length)  # rejected
