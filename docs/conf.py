@@ -20,7 +20,6 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_type_aliases = {
-    "BatchTrigger": "conveyor.BatchTrigger",
     "ErrorAction": "conveyor.ErrorAction",
     "ExecutionMode": "conveyor.ExecutionMode",
 }
@@ -37,7 +36,7 @@ nitpick_ignore_regex = [
     # In annotations: type variables, and aliases that exist for type checkers only.
     ("py:(class|obj)", r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data)"),
     # Sphinx before 8.2 does not find ``py:type`` from annotations.
-    ("py:class", r"(conveyor\.)?(BatchTrigger|ErrorAction|ExecutionMode)"),
+    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode)"),
 ]
 
 html_theme = "furo"
