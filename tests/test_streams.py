@@ -690,6 +690,8 @@ async def test_statistics_count_every_item() -> None:
                 skipped=0,
                 dropped=1,
                 retried=0,
+                triggers={"size": 1},
+                batch_size=3,
             ),
         ),
         items_out=1,

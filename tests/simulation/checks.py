@@ -158,7 +158,13 @@ class _Check:
         ):
             if number < self.expected.early:
                 continue  # what it does for a stage that wants no more is a matter of time
-            counted = {name: getattr(stage, name) for name in vars(tally)}
+            by_size = stage.triggers.get("size", 0)
+            counted = {name: getattr(stage, name, 0) for name in vars(tally)}
+            batches = sum(stage.triggers.values())
+            if tally.by_size is None:
+                counted.update(by_size=None, otherwise=batches)
+            else:
+                counted.update(by_size=by_size, otherwise=batches - by_size)
             if counted != vars(tally):
                 self.found.append(f"stage {number} counted {counted}, not {vars(tally)}")
 

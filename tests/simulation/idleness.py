@@ -75,9 +75,13 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     # One that takes only a few ends the run before anybody outside can know.
     if any(each.shape == "few" for each in scenario.stages):
         return False
-    if spec.kind == "batch":
+    if spec.kind == "batch" and spec.keys is None and spec.target is None:
         return sees_arrivals(scenario, spec)
-    if scenario.ordered and spec.starts_in_order:
+    if (
+        spec.keys is not None
+        or spec.target is not None
+        or (scenario.ordered and spec.starts_in_order)
+    ):
         return False
     return spec.kind == "single" and (scenario.source.kind != "none" or spec.number > 0)
 

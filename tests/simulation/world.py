@@ -14,7 +14,7 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
-from .behaviour import Attempt, breaks_predicate, is_retried, parts_of
+from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .scenario import Scenario, StageSpec
@@ -236,6 +236,12 @@ class Call:
         journal, spec = self.journal, self.spec
         if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
             return
+        if spec.keys is not None or spec.target is not None:
+            return  # its items are not those that came next, or it was full at its size by then
+        if spec.max_weight is not None:
+            weight = sum(weight_of(journal.scenario.seed, spec, text) for text in self.parts)
+            if weight + HEAVIEST > spec.max_weight:
+                return  # it may have been full, or too full for the next one
         if journal.scenario.source.kind not in ("none", "memory", "stream") and sees_arrivals(
             journal.scenario, spec
         ):

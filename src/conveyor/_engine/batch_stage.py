@@ -22,7 +22,9 @@ from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
+    from ..options import TaskOptions
     from ..plan import StagePlan
+    from .grouping import GroupingBatcher
     from .pacing import Pacing
     from .run import Run
 
@@ -71,13 +73,23 @@ class BatchStage(Stage):
         super().__init__(run, plan)
         options = plan.options
         self._intake = intake
-        self._batcher: Batcher[Slot] = Batcher(
-            options.min_size, options.batch_size, options.max_wait
-        )
-        self._timed = options.max_wait is not None
+        self._batcher = self.make_batcher(options)
         self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
         self._keeps_time = False
         intake.on_ready = self.pump
+
+    def make_batcher(self, options: TaskOptions) -> Batcher[Slot] | GroupingBatcher[Slot]:
+        """
+        Return the rules that decide when a batch leaves.
+
+        :param options: of the task
+        """
+        return Batcher(options.min_size, options.batch_size, options.max_wait)
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a full batch at present."""
+        return self._batcher.max_size
 
     @property
     def items_taken(self) -> int:
@@ -102,9 +114,10 @@ class BatchStage(Stage):
         intake = self._intake
         batcher = self._batcher
         add = batcher.add
+        timed = batcher.timed
         while (slot := intake.take()) is not None:
             # Only the first item's time matters for the timer, but later ones become first.
-            if self._timed:
+            if timed:
                 add(slot, current_time())
             else:
                 add(slot)
@@ -163,7 +176,7 @@ class BatchStage(Stage):
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             pacing = await call.begin()
-            batch = batcher.take(current_time() if self._timed else 0.0)
+            batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
                 slot = None  # no object of the user's is kept alive meanwhile
@@ -182,7 +195,7 @@ class BatchStage(Stage):
         first: Slot = batch.items[0]
         slot = BatchSlot([each.value for each in batch.items], first.index)
         self.counters.taken += 1
-        self.counters.batches += 1
+        self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)
         self.chain.append(slot)
         self._close_if_done()

@@ -6,7 +6,7 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,11 @@ class Stage(WorkerPool, Upstream):
         self._turns: list[Event] = []
 
     @property
+    def batch_size(self) -> int:
+        """Items in a full batch at present; 0 if there are none."""
+        return 0
+
+    @property
     def items_taken(self) -> int:
         """Items that have come in so far."""
         return self.counters.taken
@@ -89,8 +94,16 @@ class Stage(WorkerPool, Upstream):
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
                     raise examined  # noqa: B904 - it has a cause if it needs one
             if self._call is None:
-                self._call = Call(function, self.plan.options, self.counters, self.run)
+                self._call = self.make_call(function)
         return self._call
+
+    def make_call(self, function: Callable[[Any], Any]) -> Call:
+        """
+        Return the call that workers make.
+
+        :param function: the user's, side inputs bound
+        """
+        return Call(function, self.plan.options, self.counters, self.run)
 
     # What becomes of a result
 
