@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
 from typing import Any
 
@@ -79,6 +79,10 @@ def sabotage(monkeypatch: pytest.MonkeyPatch, position: int, fault: Fault, index
         class WrongQueue(deque[Slot]):
             def append(self, slot: Slot) -> None:
                 hand_on(slot, super().append)
+
+            def extend(self, slots: Iterable[Slot]) -> None:
+                for slot in slots:
+                    self.append(slot)
 
         class WrongChain(type(chain)):  # type: ignore[misc]  # ordered or not, as it was
             __slots__ = ()

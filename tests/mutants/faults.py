@@ -248,7 +248,8 @@ WAKING = [
         "_engine/batch_stage.py",
         """\
             self._end_intake()
-        self._summon_if_due()
+        if self.wakeable:
+            self._summon_if_due()
 """,
         "            self._end_intake()\n",
         ("test_batches.py::test_batches_are_as_full_as_they_can_be",),

@@ -113,23 +113,30 @@ class BatchStage(Stage):
         """Take in what the chain before us has ready; summon a worker if there is work for one."""
         intake = self._intake
         batcher = self._batcher
-        add = batcher.add
-        timed = batcher.timed
-        while (slot := intake.take()) is not None:
-            # Only the first item's time matters for the timer, but later ones become first.
-            if timed:
-                add(slot, current_time())
-            else:
-                add(slot)
-        if intake.exhausted and not batcher.closed:
+        slots = intake.take_slots()
+        if slots:
+            self.gather(slots)
+        if intake.closed and intake.exhausted and not batcher.closed:
             self._end_intake()
-        self._summon_if_due()
+        if self.wakeable:
+            self._summon_if_due()
+
+    def gather(self, slots: list[Slot]) -> None:
+        """
+        Add items to batches.
+
+        :param slots: of the items, at least one
+        """
+        batcher: Any = self._batcher  # that of make_batcher() here
+        # Only the first item's time matters for the timer, but later ones become first.
+        batcher.extend(slots, current_time() if batcher.timed else 0.0)
 
     def _summon_if_due(self) -> None:
         batcher = self._batcher
         # Somebody has to take a full batch, or to watch the clock for one that is not.
         if self.wakeable and (
-            batcher.full or (batcher.deadline is not None and not self._keeps_time)
+            batcher.full
+            or (batcher.timed and not self._keeps_time and batcher.deadline is not None)
         ):
             self.summon()
 
@@ -192,8 +199,8 @@ class BatchStage(Stage):
                 return self.pump()
 
     def _open_batch(self, batch: Batch) -> Slot:
-        first: Slot = batch.items[0]
-        slot = BatchSlot([each.value for each in batch.items], first.index)
+        index = batch.items[0].index
+        slot = BatchSlot(self._intake.empty(batch.items), index)
         self.counters.taken += 1
         self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)

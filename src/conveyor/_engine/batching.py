@@ -26,7 +26,8 @@ itself, since it would have to wait, or to send slivers, while the stage is busy
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from collections.abc import Sequence
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -86,6 +87,17 @@ class Batcher(Generic[T]):
         self._items.append(item)
         if self.timed:
             self._arrivals.append(now)
+
+    def extend(self, items: Sequence[T], now: float = 0.0) -> None:
+        """
+        Add several items at the end.
+
+        :param items: anything
+        :param now: clock reading, needed only if ``timed``
+        """
+        self._items.extend(items)
+        if self.timed:
+            self._arrivals.extend(repeat(now, len(items)))
 
     @property
     def full(self) -> bool:

@@ -51,24 +51,25 @@ class GroupedBatchStage(BatchStage):
             room=math.inf if one_at_a_time else options.batch_size + self.run.window.extra,
         )
 
-    def pump(self) -> None:
-        """Take in what the chain before us has ready; summon a worker if there is work for one."""
+    def gather(self, slots: list[Slot]) -> None:
+        """
+        Add items to the batches of their keys.
+
+        :param slots: of the items, at least one
+        """
         batcher = self._batcher
-        while (slot := self._intake.take()) is not None:
+        now = current_time() if batcher.timed else 0.0
+        for slot in slots:
             option = "weight"
             try:
                 weight = self._weigh(slot.value)
                 option = "batch_by"
                 key = self._identify(slot.value)
-                # In here, since keys are compared there.
-                batcher.add(slot, current_time() if batcher.timed else 0.0, key, weight)
+                batcher.add(slot, now, key, weight)  # in here, since keys are compared there
             except BaseException as error:
                 error = examine(error, f"{option} of task {self.name!r}", self.run)
                 origin = f"raised by {option} of task {self.name!r} for input item {slot.index}"
                 return self.run.fail(error, origin)
-        if self._intake.exhausted and not batcher.closed:
-            self._end_intake()
-        self._summon_if_due()
 
     # The messages leave weight and key out: they may be the item.
 

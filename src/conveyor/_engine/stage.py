@@ -161,8 +161,8 @@ class Stage(WorkerPool, Upstream):
         if more - 1 <= window.room:
             window.held += more
             at_once += more
-        for value in islice(values, at_once):
-            self.add_child(slot, value)
+        self.counters.added += at_once
+        self.emit_all(self.chain.insert_values(slot, islice(values, at_once)))
         if at_once < len(values):
             await Expansion(self, slot).from_iterable(values[at_once:], None)
         self.discard(slot)
@@ -174,7 +174,7 @@ class Stage(WorkerPool, Upstream):
         :param slot: the item's place; the child goes before it
         :param value: the child's
         """
-        child = Slot(value, slot.index)
+        child = self.chain.slot_for(value, slot.index)
         self.insert(slot, child)
         self.emit(child)
 

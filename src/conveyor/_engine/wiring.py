@@ -118,6 +118,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
         stages.append(stage)
         upstream = stage
     for position, each in enumerate(chains):
+        each.most_spare = run.window.size
         members = [stage for stage in stages if stage.chain is each]
         for stage in members:
             stage.next_point = points[position] if position < len(points) else None
