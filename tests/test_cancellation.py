@@ -221,6 +221,54 @@ async def test_cancelling_count_is_left_alone() -> None:
     assert counts == [1]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("leave", ["break", "error", "failure", "collect"])
+async def test_cancelling_count_is_left_alone_by_a_run_that_ends(leave: str, times: int) -> None:
+    """A consumer that is cancelled while it waits for the end of its run finds it counted, too."""
+    counts: list[int] = []
+
+    @single_task
+    async def stubborn(item: int) -> int:
+        try:
+            await anyio.sleep(item)
+            if leave in ("failure", "collect"):
+                raise ValueError
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3)
+        return item
+
+    async def consume() -> None:
+        if leave == "collect":
+            await stubborn([0, 9]).collect()
+            return
+        async with stubborn([0, 9]) as results:
+            if leave == "error":
+                await anyio.sleep(2)
+                raise ValueError
+            async for _ in results:
+                break
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await consume()
+        except asyncio.CancelledError:
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else times)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(4)
+    for _ in range(times):
+        task.cancel()
+        await ticks(3)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [times]
+
+
 class Passing(BaseTask[int, int]):
     """Gives what it gets."""
 

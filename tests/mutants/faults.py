@@ -102,6 +102,13 @@ HANDING_OVER = [
         ),
     ),
     Fault(
+        "what cancels the consumer meets the tasks of a run that ends",
+        "_engine/run.py",
+        "            scope.shield = True\n",
+        "",
+        ("test_cancellation.py::test_cancelling_count_is_left_alone_by_a_run_that_ends",),
+    ),
+    Fault(
         "results are still delivered after the end",
         "_engine/run.py",
         """\
@@ -862,8 +869,8 @@ ENDING = [
     Fault(
         "calls in flight are not cancelled",
         "_engine/run.py",
-        "            self._task_group.cancel_scope.cancel()\n",
-        "            pass\n",
+        "            scope.cancel()\n",
+        "",
         ("test_shutdown.py::test_siblings_have_ended_when_the_error_arrives",),
     ),
     Fault(

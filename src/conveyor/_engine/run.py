@@ -156,7 +156,11 @@ class Run:
         self.window.stop()
         self._ended.set()
         if self._task_group is not None:
-            self._task_group.cancel_scope.cancel()
+            scope = self._task_group.cancel_scope
+            # Who cancels the consumer as well has nothing to add, and must not meet us: on asyncio
+            # AnyIO counts what it asked of our task off the consumer's if it leaves both scopes.
+            scope.shield = True
+            scope.cancel()
         self._stopped = True
 
     def abandon(self) -> None:
