@@ -101,12 +101,7 @@ class Journal:
         """The source gives an item."""
         self.note("pull", str(item))
         self.pulled += 1
-        self.held += 1
-        window = self.scenario.window
-        # Of a list that is collected nobody sees when its elements leave the run.
-        blind = self.consumer.style == "collect"
-        if window is not None and self.held > window + self._slack and not blind:
-            self.problem(f"{self.held} items held, max_in_flight={window}")
+        self.hold()
         self.arrive(0)
         if self.pulled == self.scenario.source.count:
             self.is_all_pulled = True
@@ -142,6 +137,15 @@ class Journal:
         self.is_ending = True
 
     # Items
+
+    def hold(self) -> None:
+        """One more item takes a place in the window."""
+        self.held += 1
+        window = self.scenario.window
+        # Of a list that is collected nobody sees when its elements leave the run.
+        blind = self.consumer.style == "collect"
+        if window is not None and self.held > window + self._slack and not blind:
+            self.problem(f"{self.held} items held, max_in_flight={window}")
 
     def arrive(self, number: int) -> None:
         """An item is on its way to a stage."""
@@ -262,7 +266,7 @@ class Call:
         journal.running[spec.number] -= 1
         self.given += 1
         if not spec.isolates:
-            journal.held += 1
+            journal.hold()
             journal.arrive(spec.number + 1)
 
     def resume(self, closing: bool = False) -> None:
@@ -343,10 +347,15 @@ class Call:
 
 
 def _slack_of(scenario: Scenario) -> int:
-    """Return how far a run may go beyond its window: a head of the line in each chain."""
+    """Return how far a run may go beyond its window: as far as heads of the line have to."""
     slack = 0
+    has_head = False
     for spec in scenario.stages:
-        slack += spec.expands or spec.kind == "process"
+        # What the head gives rests in a batch until that is full; then the batch is the head.
+        slack += spec.max_size if has_head and spec.kind == "batch" else 0
+        expands = spec.expands or spec.kind == "process"
+        has_head = has_head or expands
+        slack += expands
         slack += spec.effective_limit * spec.max_size if spec.isolates else 0
     # A source that waits for its next item has made sure of a place before; a list may take it.
     return slack + (1 if slack else 0)
