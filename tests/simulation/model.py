@@ -23,7 +23,11 @@ SIDE_COUNT = 6
 
 
 class Fatal(NamedTuple):
-    """A failure that ends the run: of a stage, or of the source (-1), and of what kind."""
+    """
+    A failure that ends the run: of a stage, or of the source (-1), and of what kind.
+
+    Or what is in the way like one: of kind ``gap``, a batch whose generator has not begun.
+    """
 
     number: int
     text: str
@@ -48,6 +52,7 @@ class Observed:
     def __init__(self) -> None:
         self.batches: dict[int, list[list[str]]] = {}
         self.sides: dict[tuple[int, str], str] = {}
+        self.lost_sides: set[int] = set()
         self.is_over = False
 
 
@@ -110,6 +115,9 @@ class _Model:
             else:
                 stream = self.process(spec, stream, tally)
             expected.fatals.update(each for each in stream if isinstance(each, Fatal))
+        expected.fatals.update(
+            Fatal(number, "side", "cancelled") for number in self.observed.lost_sides
+        )
         expected.sure = any(isinstance(each, Fatal) for each in stream)
         if self.scenario.ordered:
             stream = _until_failure(stream)
@@ -151,37 +159,61 @@ class _Model:
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         values = [str(item) for item in stream if not isinstance(item, Fatal)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
+        batches: list[list[str] | Fatal]
         if self.scenario.ordered and spec.max_wait is None:
-            batches = _chunks(spec, values, is_over=not fatals)
+            batches = [*_chunks(spec, values, is_over=not fatals)]
         else:
-            batches = self.observed.batches.get(spec.number, [])
-            self.check_batches(spec, values, batches)
-        taken = sum(map(len, batches))
+            made = self.observed.batches.get(spec.number, [])
+            self.check_sizes(spec, made)
+            batches = self.place(spec, values, made)
+        parts = [each for each in batches if not isinstance(each, Fatal)]
+        taken = sum(map(len, parts))
         is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
         is_over = self.observed.is_over and not fatals and not is_cut
         tally.dropped = len(values) - taken
         if is_over and tally.dropped >= spec.min_size:
             self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
         tally.items_in = len(values)
-        tally.calls = len(batches)
-        return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
+        tally.calls = len(parts)
+        out: list[Any] = []
+        for each in batches:
+            out += [each] if isinstance(each, Fatal) else self.call(spec, each, tally)
+        return out + fatals
 
-    def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
-        taken = [text for parts in batches for text in parts]
-        if self.scenario.ordered:
-            # Generators begin when there is room, which may be in another order.
-            batches.sort(key=lambda parts: values.index(parts[0]) if parts[0] in values else -1)
-            taken = [text for parts in batches for text in parts]
-            if taken != values[: len(taken)]:
-                self.problem(spec, f"batches {batches} are not consecutive in {values}")
-        elif extra := Counter(taken) - Counter(values):
-            self.problem(spec, f"{extra} in batches, but not in the input")
+    def check_sizes(self, spec: StageSpec, batches: list[list[str]]) -> None:
         for parts in batches:
             if not spec.min_size <= len(parts) <= spec.max_size:
                 self.problem(spec, f"a batch of {len(parts)}: {parts}")
         short = sum(len(parts) < spec.max_size for parts in batches)
         if spec.max_wait is None and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
+
+    def place(
+        self, spec: StageSpec, values: list[str], batches: list[list[str]]
+    ) -> list[list[str] | Fatal]:
+        """Return the batches at their places in the input, and the gaps between them."""
+        if not self.scenario.ordered:
+            if extra := Counter(text for parts in batches for text in parts) - Counter(values):
+                self.problem(spec, f"{extra} in batches, but not in the input")
+            return [*batches]
+        places = {text: place for place, text in enumerate(values)}
+        placed: list[list[str] | Fatal] = []
+        end = missing = 0
+        for parts in sorted(batches, key=lambda parts: places.get(parts[0], -1)):
+            begin = places.get(parts[0], -1)
+            if begin < end or parts != values[begin : begin + len(parts)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {values}")
+            elif begin > end:
+                missing += begin - end
+                placed.append(Fatal(spec.number, values[end], "gap"))
+            placed.append(parts)
+            end = begin + len(parts)
+        # The function of each of them was called in order, but its generator begins when there is
+        # room for what it gives, and the run may end before.
+        most = (spec.effective_limit - 1) * spec.max_size if spec.is_generator else 0
+        if missing > most:
+            self.problem(spec, f"batches {batches} leave out {missing} of {values}")
+        return placed
 
     def process(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []

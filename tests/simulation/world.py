@@ -33,7 +33,7 @@ class World:
         """Return the journal of the run that an item belongs to."""
         if len(self.journals) == 1:
             return self.journals[0]
-        return self.journals[text.lstrip("(<['\"")[0] == "b"]
+        return self.journals[text.lstrip("(<['\"\\")[0] == "b"]
 
 
 class Journal:
@@ -135,6 +135,11 @@ class Journal:
         self.note("fail", fatal.number, fatal.text, fatal.kind)
         self.failures.append((fatal, error))
         self.is_ending = True
+
+    def lose_side(self, spec: StageSpec, error: BaseException) -> None:
+        """A side input was cancelled: whoever asks for it now fails."""
+        self.observed.lost_sides.add(spec.number)
+        self.fail(Fatal(spec.number, "side", "cancelled"), error)
 
     # Items
 
