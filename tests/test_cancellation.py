@@ -269,6 +269,36 @@ async def test_cancelling_count_is_left_alone_by_a_run_that_ends(leave: str, tim
     assert counts == [times]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("consume", CONSUMERS)
+async def test_a_native_cancel_after_that_of_a_scope_is_not_swallowed(consume: Any) -> None:
+    """The scope, which was cancelled first, takes back its own request and not the other one."""
+    alive = Alive()
+    alive.call = stubborn  # type: ignore[method-assign]
+
+    async def consumer() -> None:
+        with anyio.move_on_after(0.3):
+            await consume(alive)
+        await anyio.sleep(10)
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert anyio.current_time() == 3.3
+
+
+async def stubborn(item: int) -> int:
+    """Need three seconds to end when cancelled."""
+    try:
+        await anyio.sleep(5)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(3)
+    return item
+
+
 class Passing(BaseTask[int, int]):
     """Gives what it gets."""
 
