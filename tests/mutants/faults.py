@@ -867,6 +867,20 @@ ENDING = [
         ("test_shutdown.py::test_no_call_starts_after_a_failure",),
     ),
     Fault(
+        "a worker begins after the end",
+        "_engine/workers.py",
+        "            if not self.run.stopping:\n",
+        "            if True:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
+        "a worker whose side inputs come with the end goes on",
+        "_engine/stage.py",
+        "                if self.run.stopping:\n",
+        "                if False:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
         "calls in flight are not cancelled",
         "_engine/run.py",
         "            scope.cancel()\n",

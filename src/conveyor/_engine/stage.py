@@ -91,6 +91,8 @@ class Stage(WorkerPool):
                 except BaseException as error:
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
                     raise examined  # noqa: B904 - it has a cause if it needs one
+                if self.run.stopping:
+                    raise RunStopped  # in the very turn in which they came
             if self._call is None:
                 self._call = Call(function, self.plan.options, self.counters, self.run)
         return self._call
