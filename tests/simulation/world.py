@@ -239,6 +239,9 @@ class Call:
         journal, spec = self.journal, self.spec
         if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
             return
+        # A generator begins when there is room, perhaps after that of a later batch.
+        if spec.is_generator and journal.scenario.window is not None:
+            return
         if journal.scenario.source.kind not in ("none", "memory", "stream") and sees_arrivals(
             journal.scenario, spec
         ):
