@@ -269,6 +269,7 @@ async def test_cancelling_count_is_left_alone_by_a_run_that_ends(leave: str, tim
     assert counts == [times]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="no scope can tell the requests apart")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @pytest.mark.parametrize("consume", CONSUMERS)
 async def test_a_native_cancel_after_that_of_a_scope_is_not_swallowed(consume: Any) -> None:
