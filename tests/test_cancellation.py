@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from conveyor import BaseTask, Pipeline, StreamClosedError, batch_task, single_task
-from helpers import ticks
+from helpers import block, collect, plain, ticks
 
 
 @single_task
@@ -197,28 +197,76 @@ async def test_a_second_native_cancel_keeps_joining(consume: Any, gap: int) -> N
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_cancelling_count_is_left_alone() -> None:
-    """A consumer that catches its cancellation finds the request still counted, and only once."""
+@pytest.mark.parametrize("requests", [1, 2])
+@pytest.mark.parametrize("consume", [plain, block, collect])
+async def test_cancelling_count_is_left_alone(consume: Any, requests: int) -> None:
+    """A consumer that catches its cancellation finds each request still counted, and only once."""
     counts: list[int] = []
+
+    @single_task
+    async def work(item: int) -> int:
+        try:
+            await anyio.sleep(9)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(2)
+        return item
 
     async def consumer() -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
-            await slow(range(5)).collect()
+            await consume(work(range(5)))
         except asyncio.CancelledError:
-            if sys.version_info >= (3, 11):
-                counts.append(task.cancelling())
-            else:
-                counts.append(1)
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else requests)
             raise
 
     task = asyncio.create_task(consumer())
-    await anyio.sleep(0.5)
+    for _ in range(requests):  # the second comes while the run is being joined
+        await anyio.sleep(1)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [requests]
+    assert anyio.current_time() == 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_cancellation_during_the_join_of_a_block_is_counted() -> None:
+    """AnyIO would take back one request for the run's own tasks, which it has cancelled as well."""
+    counts: list[int] = []
+    both = anyio.Event()
+
+    @single_task
+    async def work(item: int) -> int:
+        if item == 0:
+            await both.wait()
+            return item
+        both.set()
+        try:
+            await anyio.sleep(item)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(item)
+        return item
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with work([0, 5]) as results:
+                assert await anext(results) == 0
+        except asyncio.CancelledError:
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else 1)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert counts == [1]
+    assert anyio.current_time() == 5
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)

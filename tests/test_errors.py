@@ -522,8 +522,9 @@ async def test_a_function_does_not_truncate_the_results(
     fail = function(kind())
     task = single_task(lambda item: fail() if item == 2 else item, **options)
     received: list[int] = []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError) as caught:
         await plain(task(range(5)), received)
+    assert type(caught.value.__cause__) is kind  # found where it was raised, not by the ledger
     assert received == [0, 1]
 
 
@@ -673,8 +674,9 @@ async def test_a_leaked_cancellation_does_not_truncate_the_results(leak: Any) ->
         return await leak() if item == 2 else item
 
     received: list[int] = []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError) as caught:
         await plain(single_task(work)(range(5)), received)
+    assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
     assert received == [0, 1]
 
 

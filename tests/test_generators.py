@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -166,6 +166,59 @@ async def test_a_run_ends_although_a_generator_shields_its_wait(
         await anyio.sleep(1)
     assert closed
     assert current_time() == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_no_value_is_pulled_once_a_share_comes_too_late(is_async: bool) -> None:
+    """A generator that gets room, and its share only when the run ends, is asked for nothing."""
+    pulled: list[float] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(9):
+            pulled.append(current_time())
+            yield number
+
+    async def async_numbers() -> AsyncIterator[int]:
+        for number in numbers():
+            yield number
+
+    @single_task(concurrency_limit=2)
+    def work(item: int) -> Any:
+        if item == 0:
+            return item
+        if item == 1:
+            return async_numbers() if is_async else numbers()
+        return anyio.sleep(100)
+
+    pipeline = work.with_context(max_in_flight=4, max_parallelism=1, execution_mode="as_completed")
+    async with pipeline(range(3)) as results:
+        await anyio.sleep(1)
+        assert await anext(results) == 0
+        # There is room for one value more now, but the sleeping call has the one share.
+        await anyio.sleep(1)
+    assert pulled == [0]
+
+
+@pytest.mark.parametrize("options", [{}, {"max_size": 1, "on_error": "skip_item"}])
+async def test_a_value_that_comes_after_the_end_is_the_last(options: dict[str, Any]) -> None:
+    """A generator that the end of the run meets in a shield is closed at its next yield."""
+    log: list[tuple[str, float]] = []
+
+    async def numbers(item: Any) -> AsyncIterator[int]:
+        try:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3)
+            yield 1
+            log.append(("pulled", current_time()))
+            yield 2
+        finally:
+            await anyio.sleep(5)
+            log.append(("closed", current_time()))
+
+    task: Any = batch_task(**options)(numbers) if options else single_task(numbers)
+    async with task([0]):
+        await anyio.sleep(1)
+    assert log == [("closed", 8)]
 
 
 async def test_a_batchs_generator_is_closed_when_left() -> None:

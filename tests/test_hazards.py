@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+import sniffio
 from anyio.lowlevel import checkpoint
 
 from conveyor import StreamClosedError, single_task
 from conveyor._engine.host import current_host
+from conveyor._engine.window import BURST
 from helpers import ticks
 
-#: Calls, and results, in a row before others get a turn.
-BURST = 512
 #: Trio shuffles whose turn it is, so a task may have two before another one has its first.
 TURNS = 2
 MANY = 20_000
@@ -87,6 +87,34 @@ async def test_a_worker_that_never_suspends_lets_others_run() -> None:
             gate.set()
             assert await results.collect() == [*range(MANY)]
     assert max(in_a_row) <= TURNS * BURST
+
+
+async def test_a_source_that_takes_its_time_lets_others_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of synchronous data that need four milliseconds for an item, few are read in a row."""
+    clock = 0.0
+    gate = anyio.Event()
+    read: list[int] = []
+    in_a_row: list[int] = []
+    monkeypatch.setattr("conveyor._engine.source.current_time", lambda: clock)
+
+    def slow() -> Iterator[int]:
+        nonlocal clock
+        for item in range(MANY):
+            clock += 0.004
+            read.append(item)
+            yield item
+
+    async def bystander() -> None:
+        in_a_row.extend(await turns_meanwhile(gate, read))
+
+    gate.set()
+    async with anyio.create_task_group() as group:
+        group.start_soon(bystander)
+        assert await same(slow()).collect() == [*range(MANY)]
+    # Two take longer than five milliseconds, so the next time it is one again.
+    assert max(in_a_row) <= TURNS * 2
 
 
 async def test_a_consumer_that_never_suspends_lets_others_run() -> None:
@@ -176,6 +204,7 @@ async def test_a_result_that_is_ready_is_not_given_to_another_loop() -> None:
             anyio.run(main)
 
     async with same(range(10)) as results:
+        await ticks(20)  # on asyncio the first lot would be one result
         assert await anext(results) == 0
         await anyio.to_thread.run_sync(elsewhere, results)
         assert await results.collect() == [*range(1, 10)]
@@ -267,6 +296,9 @@ async def test_anext_that_is_natively_cancelled_twice_delivers_nothing_more() ->
 
 async def test_an_iterator_dropped_in_another_thread_ends_its_run() -> None:
     """The run is ended on its own event loop."""
+    if sniffio.current_async_library() == "asyncio":
+        # There it is an error to call what is not made for other threads.
+        asyncio.get_running_loop().set_debug(True)
     source = Items()
     holder = [aiter(same.with_context(max_in_flight=100)(source))]
     await anext(holder[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from typing import Any
@@ -66,16 +67,29 @@ def sabotage(monkeypatch: pytest.MonkeyPatch, position: int, fault: Fault, index
     def wire_wrongly(run: Run, tasks: Any, data: Any) -> Wiring:
         wiring = wire(run, tasks, data)
         culprit: Any = [wiring.source, *wiring.stages][position]
-        chain = wiring.chains[0] if position == 0 else culprit.chain
-        emit, done = culprit.emit, []
+        chain = culprit.chain
+        done: list[Slot] = []
 
-        def emit_wrongly(slot: Slot) -> None:
+        def hand_on(slot: Slot, emit: Callable[[Slot], None]) -> None:
             if slot.index == index and not done:
                 done.append(slot)
                 return fault(run, chain, slot, emit)
             return emit(slot)
 
-        culprit.emit = emit_wrongly
+        class WrongQueue(deque[Slot]):
+            def append(self, slot: Slot) -> None:
+                hand_on(slot, super().append)
+
+        class WrongChain(type(chain)):  # type: ignore[misc]  # ordered or not, as it was
+            __slots__ = ()
+
+            def finish(self, slot: Slot) -> None:
+                hand_on(slot, super().finish)
+
+        if culprit.following is None:
+            chain.__class__ = WrongChain
+        else:
+            culprit.following.queue = WrongQueue()
         return wiring
 
     monkeypatch.setattr(run_module, "wire", wire_wrongly)

@@ -13,8 +13,11 @@ import pytest
 from anyio.abc import TaskGroup
 
 from conveyor import (
+    RETRY,
+    AsyncStream,
     BaseTask,
     Pipeline,
+    RetryAfter,
     StreamClosedError,
     StreamConsumedError,
     batch_task,
@@ -152,11 +155,14 @@ async def test_break_writes_nothing(
 
 async def test_an_error_after_a_break_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A failure that nobody can be given any more is logged, without its message."""
+    both = anyio.Event()
 
     @single_task
     async def fails_when_cancelled(item: int) -> int:
         if item == 0:
+            await both.wait()
             return item
+        both.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -325,7 +331,8 @@ async def test_a_source_may_hold_a_task_group() -> None:
     assert ended == ["ticker"]
 
 
-async def test_cleanup_of_a_waiting_source_is_not_cancelled() -> None:
+@pytest.mark.parametrize("wrap", [aiter, AsyncStream])
+async def test_cleanup_of_a_waiting_source_is_not_cancelled(wrap: Any) -> None:
     """A source that waits at a ``yield`` may take its time to clean up."""
     cleaned = []
 
@@ -337,9 +344,30 @@ async def test_cleanup_of_a_waiting_source_is_not_cancelled() -> None:
             await anyio.sleep(5)
             cleaned.append(anyio.current_time())
 
-    async with Pipeline().with_context(max_in_flight=2)(source()) as results:
+    async with Pipeline().with_context(max_in_flight=2)(wrap(source())) as results:
         await anext(results)
     assert cleaned == [5]
+
+
+@pytest.mark.parametrize("wrap", [aiter, AsyncStream])
+async def test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled(wrap: Any) -> None:
+    """Cancelled where it shields itself, the source gives one more item, and is closed there."""
+    cleaned = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 0
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3)
+            yield 1
+        finally:
+            await anyio.sleep(5)
+            cleaned.append(anyio.current_time())
+
+    async with Pipeline()(wrap(source())) as results:
+        assert await anext(results) == 0
+        await anyio.sleep(1)
+    assert cleaned == [8]
 
 
 async def test_a_blocked_source_is_cancelled() -> None:
@@ -458,6 +486,36 @@ async def test_no_call_starts_after_a_failure() -> None:
     assert begun == [0, 1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"retry_attempts": 3, "retry_delay": 0},
+        {"retry_attempts": 3, "retry_on": lambda error: 0},
+        {"on_error": lambda error, item: RETRY},
+        {"timeout": 9},
+        {"max_size": 4, "on_error": "skip_item"},
+    ],
+    ids=["retry", "predicate", "on_error", "retry_after", "parts"],
+)
+async def test_no_attempt_begins_after_the_end(options: dict[str, Any]) -> None:
+    """What fails in a shield, after the run was told to stop, is not tried again, nor its parts."""
+    begun: list[float] = []
+
+    async def work(item: Any) -> None:
+        begun.append(anyio.current_time())
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(3)
+        raise RetryAfter(0) if "timeout" in options else TaskError
+
+    task: Any = (
+        batch_task(**options)(work) if "max_size" in options else single_task(**options)(work)
+    )
+    async with task(range(4)):
+        await anyio.sleep(1)
+    assert set(begun) == {0}
+    assert anyio.current_time() == 3
+
+
 async def test_workers_cancelled_before_their_first_step() -> None:
     """A run that ends before its tasks have begun leaves nothing behind."""
 
@@ -520,6 +578,44 @@ async def test_no_worker_begins_once_the_run_ends(kind: str, mode: Any) -> None:
             async for _ in results:
                 pass
     assert called == []
+
+
+@pytest.mark.parametrize("kind", ["generator", "async_generator", "receive_stream", "stream"])
+async def test_data_is_closed_though_the_run_ends_before_it_begins(kind: str) -> None:
+    """Data that has been opened already is the run's to close, even if it has read nothing."""
+    closed: list[bool] = []
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from range(9)
+        finally:
+            closed.append(True)
+
+    async def async_numbers() -> AsyncIterator[int]:
+        for number in numbers():
+            yield number
+            await anyio.lowlevel.checkpoint()
+
+    send, receive = anyio.create_memory_object_stream[int](9)
+    data: Any
+    if kind == "generator":
+        data = numbers()
+        next(data)
+    elif kind == "receive_stream":
+        data = receive
+    else:
+        data = async_numbers()
+        await anext(data)
+    if kind == "stream":
+        data = AsyncStream(data)
+    with send, receive:
+        async with fail_on_two(data):
+            pass
+        if kind == "receive_stream":
+            with pytest.raises(anyio.BrokenResourceError):
+                send.send_nowait(1)
+        else:
+            assert closed == [True]
 
 
 async def test_closing_a_run_that_never_began() -> None:

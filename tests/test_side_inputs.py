@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from conveyor import AsyncStream, Pipeline, batch_task, single_task
@@ -421,6 +422,30 @@ async def test_an_async_iterator_that_fails_is_a_failing_call() -> None:
 
 
 # Given at the call, replaced, kept
+
+
+async def test_a_value_that_is_being_fetched_elsewhere_is_refused() -> None:
+    """A run on another event loop cannot wait for it, and is told so; here it arrives."""
+    gate = anyio.Event()
+
+    async def fetch() -> int:
+        await gate.wait()
+        return 1
+
+    def elsewhere(task: Any) -> None:
+        with pytest.raises(RuntimeError, match=r"^a value that is needed here is being fetched on"):
+            task.run([5], backend="asyncio")
+
+    @single_task
+    async def add(item: int, value: int) -> int:
+        return item + value
+
+    task = add.with_inputs(fetch())
+    async with task([7]) as results:
+        await ticks(5)
+        await anyio.to_thread.run_sync(elsewhere, task)
+        gate.set()
+        assert await results.collect() == [8]
 
 
 async def test_extra_call_arguments_are_side_inputs_of_one_run() -> None:

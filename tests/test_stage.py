@@ -372,6 +372,20 @@ async def test_a_generator_that_waits_for_room_gives_its_share_back(
     assert meter.most <= parallelism
 
 
+async def test_a_list_that_waits_for_room_holds_no_share() -> None:
+    """What the list waits for in the end is a call that needs the one share."""
+
+    @single_task(concurrency_limit=2, retry_attempts=2, retry_delay=5, retry_jitter=0)
+    async def work(item: int) -> Any:
+        if item == 0 and current_time() == 0:
+            raise ValueError
+        return [item] * 9
+
+    pipeline = work.with_context(max_in_flight=4, max_parallelism=1)
+    assert await pipeline([0, 1]).collect() == [0] * 9 + [1] * 9
+    assert current_time() == 5
+
+
 async def test_a_call_that_waits_for_its_retry_holds_no_share() -> None:
     """Another item is called during the delay, even with a parallelism of one."""
     calls: list[tuple[float, int]] = []
@@ -518,6 +532,20 @@ async def test_no_wake_up_is_lost(mode: Any, options: dict[str, Any], sets_varia
         window = chance.choice([5, 6, 1000])
         stream = pipeline.with_context(max_in_flight=window, execution_mode=mode)(source())
         assert sorted(await stream.collect()) == list(range(25)), f"seed {seed}"
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 1e9}])
+async def test_a_worker_that_retires_leaves_its_queue_to_another(options: dict[str, Any]) -> None:
+    """Its call has set a variable, so it ends; nothing comes any more that would wake somebody."""
+
+    @single_task(concurrency_limit=1, **options)
+    async def work(item: int) -> int:
+        await anyio.sleep(1)
+        if item == 0:
+            variable.set(1)
+        return item
+
+    assert await work(range(3)).collect() == [0, 1, 2]
 
 
 def work_on_batch(batch: list[int]) -> list[int]:

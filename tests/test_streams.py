@@ -42,6 +42,13 @@ async def echo(item: Any) -> Any:
     return item
 
 
+@single_task
+async def uneven(item: int) -> int:
+    """Let later items overtake earlier ones."""
+    await anyio.sleep(item * 5 % 7)
+    return -item
+
+
 class Track:
     """A source that says how far it came and whether it is closed."""
 
@@ -77,6 +84,13 @@ async def test_every_way_gives_all_results(consume: Any, count: int) -> None:
     pipeline = echo | single_task(lambda item: [item, -item])
     expected = [result for item in range(count) for result in (item, -item)]
     assert await consume(pipeline(range(count))) == expected
+
+
+@every_way
+async def test_many_more_results_than_the_window_holds(consume: Any) -> None:
+    """Places are used again and again, and each result still comes from its own item."""
+    stream = (uneven | echo).with_context(max_in_flight=7)(range(500))
+    assert await consume(stream) == [-item for item in range(500)]
 
 
 @every_way

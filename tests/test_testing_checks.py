@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -124,19 +126,45 @@ class NeverEnds(BaseTask[Any, Any]):
         await anyio.sleep_forever()
 
 
+class EndsEarly(BaseTask[Any, Any]):
+    async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        yield await anext(items, None)
+
+
+class FailsWhenLeft(BaseTask[Any, Any]):
+    async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            async for item in items:
+                yield item
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            raise KeyError from None
+
+
+background: set[Any] = set()
+
+
+def leave_task() -> None:
+    if sniffio.current_async_library() == "trio":
+        trio.lowlevel.spawn_system_task(trio.sleep, 100)
+    else:
+        background.add(asyncio.ensure_future(asyncio.sleep(100)))
+
+
 class LeavesTask(BaseTask[Any, Any]):
     async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        if sniffio.current_async_library() == "trio":
-            trio.lowlevel.spawn_system_task(trio.sleep, 100)
-        else:
-            import asyncio
-
-            background.add(asyncio.ensure_future(asyncio.sleep(100)))
+        leave_task()
         async for item in items:
             yield item
 
 
-background: set[Any] = set()
+class LeavesTaskWhenCancelled(BaseTask[Any, Any]):
+    async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            async for item in items:
+                yield item
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            leave_task()
+            raise
 
 
 @BACKENDS
@@ -195,6 +223,35 @@ def test_a_task_left_behind_is_noticed(backend: str) -> None:
 
 
 @BACKENDS
+def test_a_task_that_misses_the_failure_of_its_source_is_noticed(backend: str) -> None:
+    """One that may end early has to be checked with ``takes_all=False``."""
+    with pytest.raises(AssertionError) as caught:
+        testing.run(testing.check_task, EndsEarly(), range(3), [0], backend=backend)
+    assert re.fullmatch(
+        r"task 'EndsEarly' fails the check 'a source that fails after \d items, ordered': "
+        r"expected the error of the source, but the run ended without it",
+        str(caught.value),
+    )
+
+
+@BACKENDS
+def test_a_task_that_fails_when_it_is_left_is_noticed(backend: str) -> None:
+    """A cleanup that raises is found by a consumer that leaves."""
+    with pytest.raises(AssertionError, match="the check 'leaving after 1 results, ordered'") as it:
+        testing.run(testing.check_task, FailsWhenLeft(), range(5), backend=backend)
+    assert str(it.value).endswith("expected no error, but a KeyError was raised")
+
+
+@BACKENDS
+def test_what_a_cancelled_task_leaves_behind_is_noticed(backend: str) -> None:
+    """Whatever still runs after a run that ended before its time fails the check."""
+    with pytest.raises(AssertionError, match="expected every task to have ended, but") as caught:
+        testing.run(testing.check_task, LeavesTaskWhenCancelled(), range(3), backend=backend)
+    background.clear()
+    assert "the check 'a source that fails after 1 items, ordered'" in str(caught.value)
+
+
+@BACKENDS
 def test_a_task_that_never_ends_is_noticed(backend: str) -> None:
     """The check is given up after its time, or at once where nothing goes on."""
     with pytest.raises(AssertionError) as caught:
@@ -243,6 +300,48 @@ async def test_sources_that_behave_pass() -> None:
     await testing.check_source(numbers)
     await testing.check_source(endless, [0, 1, 2])
     await testing.check_source(endless, limit=3)
+
+
+async def failing() -> AsyncIterator[int]:
+    yield 0
+    raise KeyError
+
+
+async def failing_when_left() -> AsyncIterator[int]:
+    try:
+        for number in range(5):
+            await anyio.lowlevel.checkpoint()
+            yield number
+    except GeneratorExit:
+        raise KeyError from None
+
+
+async def leaving_a_task() -> AsyncIterator[int]:
+    leave_task()
+    yield 0
+
+
+async def hanging() -> AsyncIterator[int]:
+    yield 0
+    await anyio.sleep_forever()
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (failing, "'all items': expected no error, but a KeyError was raised"),
+        (failing_when_left, r"'\w+ after \d .*': expected no error, but a KeyError was raised"),
+        (leaving_a_task, "'all items': expected every task to have ended, but still alive are "),
+        (hanging, "'all items': expected an end within 3600 s, but there was none"),
+    ],
+)
+def test_a_source_that_misbehaves_fails_its_check(factory: Any, message: str, backend: str) -> None:
+    """What is wrong with the life of a source is found as well."""
+    with pytest.raises(AssertionError) as caught:
+        testing.run(testing.check_source, factory, backend=backend)
+    background.clear()
+    assert re.match(f"the source fails the check {message}", str(caught.value))
 
 
 class GoesOn:

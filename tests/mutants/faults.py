@@ -152,10 +152,36 @@ WAKING = [
         ("test_stage.py::test_idle_workers_are_all_called_again",),
     ),
     Fault(
+        "the source wakes no worker",
+        "_engine/source.py",
+        """\
+                    if following.wakeable:
+                        following.summon()
+""",
+        """\
+                    if following.wakeable and not following.workers:
+                        following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
+        "a worker that passes an item on wakes none of the next stage",
+        "_engine/single_stage.py",
+        """\
+                            if following.wakeable:
+                                following.summon()
+""",
+        """\
+                            if following.wakeable and not following.workers:
+                                following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
         "a worker that takes an item wakes no other one",
         "_engine/single_stage.py",
         """\
-                if queue and self.wakeable:
+                if self.wakeable and queue:
                     self.summon()
 """,
         "",
@@ -181,7 +207,7 @@ WAKING = [
             self.summon()
 """,
         "        super().retire()\n",
-        ("test_stage.py::test_no_wake_up_is_lost",),
+        ("test_stage.py::test_a_worker_that_retires_leaves_its_queue_to_another",),
     ),
     Fault(
         "of several parked workers all but the last are forgotten",
@@ -198,7 +224,7 @@ WAKING = [
             self.wake()
 """,
         "",
-        ("test_streams.py::test_every_way_gives_all_results",),
+        ("test_window.py::test_the_smallest_window_that_is_allowed_suffices",),
     ),
     Fault(
         "room for several wakes one",
@@ -299,13 +325,22 @@ WAKING = [
         ),
     ),
     Fault(
+        "slow synchronous data are read in bursts as long as others",
+        "_engine/source.py",
+        "                    self._burst = max(1, places // 2)\n",
+        "                    pass\n",
+        ("test_hazards.py::test_a_source_that_takes_its_time_lets_others_run",),
+    ),
+    Fault(
         "a worker that never suspends never lets others run",
         "_engine/single_stage.py",
         """\
-                await checkpoint()
-                continue
+            await (checkpoint() if queue else self.park())
 """,
-        "                continue\n",
+        """\
+            if not queue:
+                await self.park()
+""",
         ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
     ),
 ]
@@ -364,10 +399,10 @@ BOUNDS = [
         ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
     ),
     Fault(
-        "the source reads on through its first burst as if there were room",
+        "the source reads on through a burst as if there were room",
         "_engine/source.py",
-        "        return min(window.size, window.held + burst)\n",
-        "        return window.held + burst\n",
+        "        places = min(window.room, self._next_burst())\n",
+        "        places = self._next_burst()\n",
         ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
     ),
     Fault(
@@ -406,6 +441,25 @@ BOUNDS = [
         ("test_stage.py::test_a_call_that_waits_for_its_retry_holds_no_share",),
     ),
     Fault(
+        "a share of the parallelism is held until all of a list has gone on",
+        "_engine/stage.py",
+        """\
+        else:
+            await self.settle(slot, result)
+
+    async def settle""",
+        """\
+        else:
+            await pacing.begin()
+            try:
+                await self.settle(slot, result)
+            finally:
+                pacing.end()
+
+    async def settle""",
+        ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
+    ),
+    Fault(
         "the clock of a call runs on while it waits for room",
         "_engine/pacing.py",
         "            scope.deadline = math.inf\n",
@@ -413,8 +467,28 @@ BOUNDS = [
         ("test_calls.py::test_a_slow_consumer_never_times_a_generator_out",),
     ),
     Fault(
+        "the source remembers every item",
+        "_engine/source.py",
+        "                index += 1\n",
+        """\
+                index += 1
+                self.__dict__.setdefault("seen", []).append(10**9 + index)
+""",
+        ("test_memory.py::test_peak_memory_does_not_depend_on_the_item_count",),
+    ),
+    Fault(
+        "a run keeps its results",
+        "_engine/handoff.py",
+        "        self._taken += len(values)\n",
+        """\
+        self._taken += len(values)
+        self._run.__dict__.setdefault("kept", []).extend(values)
+""",
+        ("test_memory.py::test_delivered_items_are_let_go",),
+    ),
+    Fault(
         "a slot that has left still refers to its neighbour",
-        "_engine/sequence.py",
+        "_engine/ordering.py",
         "        head.next = root\n",
         "",
         ("test_sequence.py::test_a_slot_that_left_refers_to_no_other",),
@@ -431,9 +505,9 @@ ORDER = [
     ),
     Fault(
         "an unfinished head may leave",
-        "_engine/sequence.py",
-        "        while slot.done and len(values) < limit:\n",
-        "        while slot is not root and len(values) < limit:\n",
+        "_engine/ordering.py",
+        "        while slot.done and len(taken) < limit:\n",
+        "        while slot is not root and len(taken) < limit:\n",
         (
             "test_sequence.py::test_take_all_tells_the_head_that_remains",
             "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
@@ -447,10 +521,24 @@ ORDER = [
         ("test_stage.py::test_items_without_a_result_leave_no_gap",),
     ),
     Fault(
+        "a slot that is used again is finished from the start",
+        "_engine/source.py",
+        "                    slot.done = False\n",
+        "",
+        ("test_streams.py::test_many_more_results_than_the_window_holds",),
+    ),
+    Fault(
+        "a spare slot keeps the value that it had",
+        "_engine/sequence.py",
+        "            slot.value = None\n",
+        "",
+        ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
         "the end of a chain is not announced when its last slot is discarded",
         "_engine/sequence.py",
-        "        if was_head and (self._root.next.done or self.exhausted):\n",
-        "        if was_head and self._root.next.done:\n",
+        "        if was_head and (self.root.next.done or self.exhausted):\n",
+        "        if was_head and self.root.next.done:\n",
         ("test_sequence.py::test_exhaustion_is_announced_by_whatever_brings_it_about",),
     ),
     Fault(
@@ -607,7 +695,7 @@ CALLS = [
         "_engine/expansion.py",
         "                    scope.shield = True\n",
         "",
-        ("test_generators.py::test_generators_that_hold_scopes_may_be_left",),
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
     ),
     Fault(
         "an item's context variables are seen by the next item",
@@ -695,12 +783,12 @@ FAILURES = [
         "a failing source ends the results in silence",
         "_engine/source.py",
         """\
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 """,
         """\
-                examine(error, "the source", run)
-                self._chain.close()
+            examine(error, "the source", run)
+            self._chain.close()
 """,
         ("test_errors.py::test_a_source_that_fails_at_any_index",),
     ),
@@ -911,23 +999,130 @@ ENDING = [
     Fault(
         "a source that waits at a yield is cancelled there",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "        self._scope.cancel()\n",
+        """\
+                scope.shield = True
+                await close_iterator(iterator)
+""",
+        "                await close_iterator(iterator)\n",
+        (
+            "test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",
+            "test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",
+        ),
+    ),
+    Fault(
+        "a stream that is a source and waits at a yield is cancelled there",
+        "_engine/source.py",
+        """\
+                    finally:
+                        scope.shield = True
+""",
+        """\
+                    finally:
+                        pass
+""",
         ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
     ),
     Fault(
         "a source that is blocked inside itself is not cancelled",
         "_engine/source.py",
-        "        if self._inside:\n            self._scope.cancel()\n",
-        "",
+        "        with CancelScope() as scope:\n",
+        "        with CancelScope(shield=True) as scope:\n",
         ("test_shutdown.py::test_a_blocked_source_is_cancelled",),
     ),
     Fault(
-        "the source lives in no shielded scope",
+        "a source is asked for another item after the end",
         "_engine/source.py",
-        "        self._scope = CancelScope(shield=True)\n",
-        "        self._scope = CancelScope()\n",
-        ("test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",),
+        'the run\'s to cancel."""\n        self._left = 0\n',
+        'the run\'s to cancel."""\n',
+        ("test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",),
+    ),
+    Fault(
+        "a generator is asked for another value after the end",
+        "_engine/expansion.py",
+        "            self._check_run()\n            try:\n                value = await",
+        "            try:\n                value = await",
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
+    ),
+    Fault(
+        "a share of the parallelism that comes after the end is used",
+        "_engine/expansion.py",
+        "        if self._stage.run.stopping:\n",
+        "        if False:\n",
+        ("test_generators.py::test_no_value_is_pulled_once_a_share_comes_too_late",),
+    ),
+    Fault(
+        "data is not closed if the run ends before it begins",
+        "_engine/run.py",
+        "                self.start_soon(self.source.feed)\n",
+        "                if not self.stopping:\n"
+        "                    self.start_soon(self.source.feed)\n",
+        ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
+    ),
+    Fault(
+        "a cancellation during the join of a block is not counted",
+        "stream.py",
+        "                await run.join_if_begun()\n",
+        "                pass\n",
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+        ),
+    ),
+    Fault(
+        "what is waited for in vain takes a native cancellation back",
+        "_engine/flight.py",
+        "                interruption = error\n",
+        "                interruption = error\n                current_host().uncancel()\n",
+        ("test_cancellation.py::test_cancelling_count_is_left_alone",),
+    ),
+    Fault(
+        "an iterator that is dropped in another thread calls its loop from there",
+        "_engine/host.py",
+        "            if threading.get_ident() == self._thread:\n",
+        "            if True:\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped ends its run where it is dropped, on Trio",
+        "_engine/host.py",
+        "            self._token.run_sync_soon(function)\n",
+        "            function()\n",
+        ("test_hazards.py::test_an_iterator_dropped_in_another_thread_ends_its_run",),
+    ),
+    Fault(
+        "an iterator that is dropped after its loop has ended raises, on Trio",
+        "_engine/host.py",
+        "        with contextlib.suppress(self._trio.RunFinishedError):\n",
+        "        with contextlib.suppress(KeyError):\n",
+        ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
+    ),
+    Fault(
+        "what an interrupt breaks off at the end of a run is not taken up again",
+        "_engine/run.py",
+        "            self.insist(self.finish)\n",
+        "            self.finish()\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an ordinary failure hides an interrupt",
+        "_engine/run.py",
+        "        if self.failure is None or (ordinary and not isinstance(error, Exception)):\n",
+        "        if self.failure is None:\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "a value that is being fetched on another event loop is waited for",
+        "_engine/flight.py",
+        "        if not self._host.is_current():\n",
+        "        if False:\n",
+        ("test_side_inputs.py::test_a_value_that_is_being_fetched_elsewhere_is_refused",),
+    ),
+    Fault(
+        "an attempt begins after the end",
+        "_engine/call.py",
+        "            if self._run is not None and self._run.stopping:\n",
+        "            if False:\n",
+        ("test_shutdown.py::test_no_attempt_begins_after_the_end",),
     ),
     Fault(
         "the scopes of a source cancel its wait for room",

@@ -91,6 +91,7 @@ class SourceFactory:
         with Opened(self):
             for item in self.items:
                 yield self.give(item)
+                self.journal.ask("the source asked for more")
             self.check(len(self.items))
 
     async def async_generator(self) -> AsyncIterator[Any]:
@@ -99,6 +100,7 @@ class SourceFactory:
                 for position, item in enumerate(self.items):
                     await self.pause(position)
                     yield self.give(item)
+                    self.journal.ask("the source asked for more")
                 await self.check_async(len(self.items))
             except GeneratorExit:
                 await self.last_words()
@@ -122,6 +124,7 @@ class SourceFactory:
             for position, item in enumerate(self.items):
                 await self.pause(position)
                 yield self.give(item)
+                self.journal.ask("the source asked for more")
             self.check(len(self.items))
 
     async def with_group(self) -> AsyncIterator[Any]:
@@ -219,6 +222,7 @@ class SlowIterator(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         factory, position = self.factory, self.position
+        factory.journal.ask("the source asked for more")
         self.position += 1
         await factory.pause(position)
         if position >= len(factory.items):

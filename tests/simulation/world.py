@@ -111,6 +111,11 @@ class Journal:
         """The run itself, for what cannot be seen from outside."""
         return getattr(self.stream, "_run", None)
 
+    def ask(self, whom: str) -> None:
+        """Code of the user's is called, or asked for more: not once the run was told to stop."""
+        if self.run is not None and self.run.stopping:
+            self.problem(f"{whom} although the run was told to stop")
+
     def receive(self, result: Any) -> None:
         """The consumer gets a result."""
         self.note("receive", str(result))
@@ -203,6 +208,7 @@ class Call:
         journal.note("call", spec.number, self.text, self.number)
         if journal.ending and journal.is_strict:
             journal.problem(f"stage {spec.number} called with {self.text} after the end")
+        journal.ask(f"stage {spec.number} called with {self.text}")
         self.is_part = self.is_part_of_a_batch()
         if self.number == 1 and not self.is_part:
             self.begin()
@@ -283,6 +289,7 @@ class Call:
         if closing:
             self.journal.running[self.spec.number] += 1
         else:
+            self.journal.ask(f"stage {self.spec.number} asked for more of {self.text}")
             self.run()
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:

@@ -14,6 +14,8 @@ passed on, since nothing takes that value back.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from inspect import CO_COROUTINE
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
@@ -90,7 +92,7 @@ class CallFailed(Exception):
 
 
 class RunStopped(BaseException):
-    """Ends, from the inside, a worker that nobody could cancel where it waits for room."""
+    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
 
 
 LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"
@@ -178,6 +180,16 @@ class Call:
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
         return self.options.is_plain and self._limiter is None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an ``async def``, and each of its results is to be awaited."""
+        function = self.function
+        if isinstance(function, MethodType):
+            function = function.__func__
+        if not isinstance(function, FunctionType):
+            return False
+        return bool(function.__code__.co_flags & CO_COROUTINE)
 
     async def begin(self) -> Pacing:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
@@ -283,6 +295,8 @@ class Call:
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
+            if self._run is not None and self._run.stopping:
+                raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:

@@ -3,7 +3,7 @@ One result that becomes many items: lists too long for the room there is, and ge
 
 The children take the place of the item they come from, one by one, each as soon as it exists. One
 that has no room waits on its slot (rule 4 of :mod:`.sequence`) and holds back nothing but itself:
-no value is pulled from a generator before there is a place for it.
+no value is pulled from a generator before there is a place for it, and none once the run stops.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Expansion:
         iterator = iter(values)
         while True:
             await self._reserve(pacing)
+            self._check_run()
             try:
                 value = next(iterator)
             except BaseException as error:
@@ -91,6 +92,7 @@ class Expansion:
     async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
         while True:
             await self._reserve(pacing)
+            self._check_run()
             try:
                 value = await values.__anext__()
             except BaseException as error:
@@ -99,6 +101,15 @@ class Expansion:
                     return
                 raise
             self._add(value)
+
+    def _check_run(self) -> None:
+        """
+        See that the next value is still wanted; the run may have stopped while we waited.
+
+        :raises RunStopped: if it is not
+        """
+        if self._stage.run.stopping:
+            raise RunStopped
 
     async def _reserve(self, pacing: Pacing | None) -> None:
         """Take a place for the next value, before it is asked for; wait if there is none."""
@@ -111,8 +122,6 @@ class Expansion:
                 # Not cancellable, like the wait before. Those that have the shares are.
                 with CancelScope(shield=True):
                     await pacing.resume()
-                if stage.run.stopping:
-                    raise RunStopped
         stage.run.window.held += 1
 
     def _add(self, value: Any) -> None:

@@ -19,12 +19,10 @@ from anyio import Event
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from .sequence import Chain
+from .window import BURST
 
 if TYPE_CHECKING:
     from .run import Run
-
-# Results that a consumer takes at most before it lets other tasks run.
-BURST = 512
 
 
 class Handoff:

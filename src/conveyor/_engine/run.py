@@ -93,8 +93,8 @@ class Run:
             self._variables = copy_context()
             self._task = self.host.current_task()
             async with create_task_group() as self._task_group:
-                if not self.stopping:
-                    self.start_soon(self.source.feed)
+                # Also if the run has been stopped by now: the data is to be closed.
+                self.start_soon(self.source.feed)
                 try:
                     await self._ended.wait()
                 except get_cancelled_exc_class():
@@ -201,6 +201,15 @@ class Run:
         :raises BaseException: a cancellation that came meanwhile, afterwards
         """
         await outlast(self._joined)
+
+    async def join_if_begun(self) -> None:
+        """
+        As :meth:`join`, but do not wait for a run whose task has not taken its first step.
+
+        :raises BaseException: a cancellation that came meanwhile, afterwards
+        """
+        if self._task_group is not None:
+            await self.join()
 
     @property
     def was_cut_short(self) -> bool:

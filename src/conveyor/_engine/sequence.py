@@ -75,17 +75,31 @@ class Chain:
     A slot that has left refers to none of the others: whoever still holds it, an idle worker for
     instance, must not keep all that came after it alive.
 
+    :ivar root: the slot that closes the circle; its next one is the head
+    :ivar spare: slots that have left and may be used again, :attr:`most_spare` at most; a new one
+        costs as much as a call
     :ivar on_ready: called when a slot can be taken, or when the chain is exhausted
     :ivar on_head: called with each new head while the chain is watched (rule 4)
     :ivar on_empty: called when the last slot has left while the chain is watched
     :ivar watched: how many want to know
     """
 
-    __slots__ = ("_root", "closed", "on_empty", "on_head", "on_ready", "watched")
+    __slots__ = (
+        "closed",
+        "most_spare",
+        "on_empty",
+        "on_head",
+        "on_ready",
+        "root",
+        "spare",
+        "watched",
+    )
 
     def __init__(self) -> None:
         # A circle through a root that is never done spares every end-of-list check.
-        self._root = root = Slot(None, -1)
+        self.root = root = Slot(None, -1)
+        self.most_spare = 0
+        self.spare: list[Slot] = []
         root.next = root.previous = root
         self.closed = False
         self.watched = 0
@@ -96,19 +110,34 @@ class Chain:
     @property
     def head(self) -> Slot | None:
         """The first slot, ``None`` if the chain is empty."""
-        head = self._root.next
-        return None if head is self._root else head
+        head = self.root.next
+        return None if head is self.root else head
 
     @property
     def exhausted(self) -> bool:
         """Whether the chain is closed and empty: nothing will ever be taken again."""
-        return self.closed and self._root.next is self._root
+        return self.closed and self.root.next is self.root
+
+    def slot_for(self, value: Any, index: int) -> Slot:
+        """
+        Return a slot to append, a spare one if there is any.
+
+        :param value: the item
+        :param index: of the input item
+        """
+        if not self.spare:
+            return Slot(value, index)
+        slot = self.spare.pop()
+        slot.value = value
+        slot.index = index
+        slot.done = False
+        return slot
 
     def __len__(self) -> int:
         """Count the slots; O(n), for tests and diagnosis."""
         count = 0
-        slot = self._root.next
-        while slot is not self._root:
+        slot = self.root.next
+        while slot is not self.root:
             count += 1
             slot = slot.next
         return count
@@ -119,7 +148,7 @@ class Chain:
 
         :param slot: a slot that is in no chain
         """
-        root = self._root
+        root = self.root
         last = root.previous
         slot.previous = last
         slot.next = root
@@ -155,9 +184,21 @@ class Chain:
 
         :param limit: how many at most
         """
+        raise NotImplementedError
+
+    def empty(self, slots: list[Slot]) -> list[Any]:
+        """
+        Return the values of slots that have left, and keep the slots to be used again.
+
+        :param slots: nobody refers to them any more
+        """
         values: list[Any] = []
-        while len(values) < limit and (slot := self.take()) is not None:
+        for slot in slots:
             values.append(slot.value)
+            slot.value = None
+        room = self.most_spare - len(self.spare)
+        if room > 0:
+            self.spare += slots[:room]
         return values
 
     def discard(self, slot: Slot) -> None:
@@ -166,25 +207,26 @@ class Chain:
 
         :param slot: a slot of this chain
         """
-        was_head = self._root.next is slot
+        was_head = self.root.next is slot
         self._unlink(slot)
-        if was_head and (self._root.next.done or self.exhausted):
+        if was_head and (self.root.next.done or self.exhausted):
             self.on_ready()
 
     def close(self) -> None:
         """Say that no slot will be appended any more; children may still be inserted."""
         self.closed = True
-        if self._root.next is self._root:
+        if self.root.next is self.root:
             self.on_ready()
 
     def clear(self) -> None:
         """Unlink everything, so that no reference cycle outlives a run that was cut short."""
-        root = self._root
+        root = self.root
         slot = root.next
         while slot is not root:
             following = slot.next
             del slot.previous, slot.next
             slot = following
+        self.spare.clear()
         root.next = root.previous = root
 
     def _unlink(self, slot: Slot) -> None:
@@ -192,12 +234,12 @@ class Chain:
         after = slot.next
         before.next = after
         after.previous = before
-        slot.next = slot.previous = self._root
-        if self.watched and before is self._root:
+        slot.next = slot.previous = self.root
+        if self.watched and before is self.root:
             self._tell(after)
 
     def _tell(self, head: Slot) -> None:
-        if head is self._root:
+        if head is self.root:
             self.on_empty()
         else:
             self.on_head(head)
@@ -231,88 +273,3 @@ class Cascade:
                 pending.popleft().close()
         finally:
             self._pending = None
-
-
-class OrderedChain(Chain):
-    """
-    A chain whose slots leave in chain order: finished ones, as far as there is no gap.
-
-    Source: the ordered stage of Go's ``conc`` (a queue of one-place slots, one emitter).
-    """
-
-    __slots__ = ()
-
-    def finish(self, slot: Slot) -> None:
-        """
-        Say that *slot* has its result.
-
-        :param slot: a slot of this chain
-        """
-        slot.done = True
-        if self._root.next is slot:
-            self.on_ready()
-
-    def take(self) -> Slot | None:
-        """Unlink and return the head if it is done, else return ``None``."""
-        root = self._root
-        head = root.next
-        if not head.done:
-            return None
-        after = head.next
-        root.next = after
-        after.previous = root
-        head.next = root
-        if self.watched:
-            self._tell(after)
-        return head
-
-    def take_all(self, limit: int = maxsize) -> list[Any]:
-        """
-        Unlink the slots that may leave and return their values.
-
-        :param limit: how many at most
-        """
-        root = self._root
-        slot = root.next
-        values: list[Any] = []
-        while slot.done and len(values) < limit:
-            values.append(slot.value)
-            after = slot.next
-            after.previous = slot.next = root
-            slot = after
-        root.next = slot
-        if values and self.watched:
-            self._tell(slot)
-        return values
-
-
-class ArrivalChain(Chain):
-    """A chain whose slots leave in the order in which they finished."""
-
-    __slots__ = ("_ready",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ready: deque[Slot] = deque()
-
-    def finish(self, slot: Slot) -> None:
-        """
-        Say that *slot* has its result.
-
-        :param slot: a slot of this chain
-        """
-        self._ready.append(slot)
-        self.on_ready()
-
-    def take(self) -> Slot | None:
-        """Unlink and return the slot that finished first, ``None`` if none has."""
-        if not self._ready:
-            return None
-        slot = self._ready.popleft()
-        self._unlink(slot)
-        return slot
-
-    def clear(self) -> None:
-        """Unlink everything."""
-        super().clear()
-        self._ready.clear()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from gc import get_referents
-from types import CoroutineType
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
@@ -20,13 +20,11 @@ from .call import AWAITABLE, VALUE, Call, examine
 from .isolation import differs, variables_of
 from .sequence import Slot
 from .stage import Stage
+from .window import BURST
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
     from .run import Run
-
-# Calls that a worker makes at most before it lets other tasks run, should none of them suspend.
-BURST = 512
 
 
 class SingleStage(Stage):
@@ -50,6 +48,11 @@ class SingleStage(Stage):
         self.queue.append(slot)
         if self.wakeable:
             self.summon()
+
+    @property
+    def backlog(self) -> int:
+        """Workers that would find work at present, as far as more than one may be summoned."""
+        return 1 if self._rescuing else len(self.queue)
 
     def stop(self) -> None:
         """Start no further call."""
@@ -76,43 +79,51 @@ class SingleStage(Stage):
             return self.relieve()
         call = await self.prepare()
         self.arrive()
-        if call.is_plain and not self._isolated:
-            await self._work_plainly(call.function)
-        else:
+        if not call.is_plain or self._isolated:
             await self._work(call)
+        else:
+            await self._work_plainly(call.function, call.is_async)
 
-    async def _work_plainly(self, function: Callable[[Any], Any]) -> None:
+    async def _work_plainly(self, function: Callable[[Any], Any], is_async: bool) -> None:
         """The hot path: a call, a look at its result, and on to the next stage."""
         queue = self.queue
-        kinds = self._kinds
+        popleft = queue.popleft
         counters = self.counters
-        emit = self.emit
+        kinds = self._kinds
+        chain = self.chain
+        following = self.following
         pristine = copy_context()
         # As in variables_of(), spelled out for its speed.
         [variables] = get_referents(pristine)
         slot: Slot | None
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
-        popleft = queue.popleft
         while True:
-            for _ in range(BURST):
+            for _ in repeat(None, BURST):
                 if not queue:
                     break
                 slot = popleft()
-                if queue and self.wakeable:
+                if self.wakeable and queue:
                     self.summon()
                 counters.taken += 1
                 try:
-                    result = function(slot.value)
-                    # Of a result of any type, the type is unknown to pyright.
-                    kind = type(result)  # pyright: ignore[reportUnknownVariableType]
-                    if kind is CoroutineType or (kind is not plain and kinds[kind] is AWAITABLE):
-                        result = await result
-                        kind = type(result)  # pyright: ignore[reportUnknownVariableType]
-                    if kind is plain:
-                        slot.value = result
-                        emit(slot)
+                    if is_async:
+                        result = await function(slot.value)
                     else:
-                        plain = kind if kinds[kind] is VALUE else None  # pyright: ignore[reportUnknownVariableType]
+                        result = function(slot.value)
+                        # Of a result of any type, the type is unknown to pyright.
+                        if type(result) is not plain and kinds[type(result)] is AWAITABLE:  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                            result = await result
+                    if type(result) is plain:
+                        slot.value = result
+                        # As in emit(), spelled out as well.
+                        if following is None:
+                            chain.finish(slot)
+                        else:
+                            following.queue.append(slot)
+                            if following.wakeable:
+                                following.summon()
+                    else:
+                        plain = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                         await self.settle(slot, result)
                 except BaseException as error:
                     error = examine(error, f"task {self.name!r}", self.run)
@@ -122,12 +133,9 @@ class SingleStage(Stage):
                         self._isolated = True
                         return self.retire()
                     variables = variables_of(copy_context())  # set, and set back again
-            else:
-                await checkpoint()
-                continue
             # Whoever waits must not keep a user's objects alive.
             slot = result = None
-            await self.park()
+            await (checkpoint() if queue else self.park())
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""

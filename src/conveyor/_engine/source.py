@@ -2,26 +2,31 @@
 The source: one task that iterates the data, and closes it.
 
 It pulls an item only when there is a place for it in the window, and pulls at most a burst before
-it lets the other tasks run. The first burst is one item, so that the first result comes soon; then
-they double.
+it lets the other tasks run. The first burst is one item, and then they get as many turns of the
+event loop as that item may need to reach the consumer, so that the first result comes soon; after
+that the bursts double, unless the data take their time without awaiting anything.
 
-Its whole life is spent in one shielded cancel scope, entered before the first item, so a source
-that holds scopes or task groups of its own is entered and left in order. On shutdown, a source
-that waits at a yield is closed uncancelled; one that is blocked inside itself is cancelled there.
+Asynchronous data is iterated and closed in one cancel scope, entered before the first item, so a
+source that holds scopes or task groups of its own is entered and left in order. On shutdown, a
+source that waits at a yield is asked for nothing more and closed uncancelled; one that is blocked
+inside itself is cancelled there, and closed uncancelled if it comes to a yield all the same.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope
+from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
 from .call import examine
 from .sequence import Chain, Slot
+from .upstream import Upstream
+from .window import BURST
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -29,8 +34,9 @@ if sys.version_info < (3, 11):
 if TYPE_CHECKING:
     from .run import Run
 
-FIRST_BURST = 1
-LAST_BURST = 512
+
+SLOW = 0.005
+"""Seconds after which a burst of synchronous data has kept the event loop for too long."""
 
 
 class NoData:
@@ -79,139 +85,162 @@ def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
     return items  # pyright: ignore[reportUnknownVariableType]
 
 
-class Source:
+class Source(Upstream):
     """
     Feeds the data into the first chain of a run.
 
     :param run: the run
     :param data: what the pipeline was called with
     :param chain: the first chain
-    :ivar emit: hands a new slot to the first stage, or to the end of the chain
+    :param stage_count: of the run
     :ivar pulled: items taken from the data so far
     """
 
-    emit: Callable[[Slot], None]
-
-    def __init__(self, run: Run, data: Any, chain: Chain) -> None:
+    def __init__(self, run: Run, data: Any, chain: Chain, stage_count: int) -> None:
         self._run = run
         self._data = data
-        self._chain = chain
-        self._scope = CancelScope(shield=True)
-        self._inside = False
-        self._burst = FIRST_BURST
+        self.chain = chain
+        chain.most_spare = run.window.size
+        self._left = 0  # in the present burst
+        self._burst = 1
+        self._turns = stage_count + 2
         self.pulled = 0
 
     def stop(self) -> None:
-        """End early; if it is blocked in the data, by cancellation."""
-        if self._inside:
-            self._scope.cancel()
+        """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
+        self._left = 0
 
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
-        with self._scope:
-            # Inside the scope: on its way out of one that is cancelled, Trio splits a group.
-            try:
-                items = items_of(self._data)
-                self._data = None
-                if isinstance(items, AsyncIterable):
-                    await self._feed_async(items)
-                else:
-                    await self._feed_sync(items)
-                if not run.stopping:
-                    run.cascade.close(self._chain)
-            except BaseException as error:
-                error = examine(error, "the source", run)
-                run.fail(error, f"raised by the source after {self.pulled} item(s)")
+        try:
+            items = items_of(self._data)
+            self._data = None
+            if isinstance(items, AsyncIterable):
+                await self._feed_async(items)
+            else:
+                await self._feed_sync(items)
+            if not run.stopping:
+                run.cascade.close(self.chain)
+        except BaseException as error:
+            error = examine(error, "the source", run)
+            run.fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
-        run = self._run
-        window = run.window
-        append = self._chain.append
-        emit = self.emit
+        iterator = iter(items)
         try:
-            if run.stopping:
-                return
-            pause_at = self._next_pause()
-            for value in items:
-                slot = Slot(value, self.pulled)
-                self.pulled += 1
-                append(slot)
-                window.held = held = window.held + 1
-                emit(slot)
-                if held >= pause_at:
-                    del value, slot  # what waits must not keep a user's objects alive
-                    pause = await self._pause()
-                    if pause is None:
-                        return
-                    pause_at = pause
+            goes_on = not self._run.stopping
+            while goes_on:
+                places = self._take_places()
+                began = current_time()
+                left = places - self._feed_burst(islice(iterator, places))
+                if current_time() - began > SLOW:
+                    self._burst = max(1, places // 2)
+                if left:
+                    return self._run.window.release(left)
+                goes_on = await self._pause()
         finally:
             if isinstance(items, Generator):
                 items.close()
 
+    def _feed_burst(self, values: Iterable[Any]) -> int:
+        """Hand on all of the values, which have places; return how many there were."""
+        chain = self.chain
+        root = chain.root
+        spare = chain.spare
+        following = self.following
+        before = index = self.pulled
+        try:
+            for value in values:
+                # As in _hand_on(), spelled out for its speed.
+                if spare:
+                    slot = spare.pop()
+                    slot.value = value
+                    slot.index = index
+                    slot.done = False
+                else:
+                    slot = Slot(value, index)
+                slot.previous = last = root.previous
+                slot.next = root
+                last.next = root.previous = slot
+                index += 1
+                if following is None:
+                    chain.finish(slot)
+                else:
+                    following.queue.append(slot)
+                    if following.wakeable:
+                        following.summon()
+        finally:
+            self.pulled = index
+        return index - before
+
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
-        if isinstance(items, ScopedIterable):
-            async with items as results:
-                await self._iterate(results)
-            return
-        # Entered before the first step, as the other scope is; see :meth:`Expansion.pass_on`. What
-        # was cancelled inside itself but has come to a yield all the same is closed uncancelled.
-        with CancelScope() as closing:
+        # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().
+        with CancelScope() as scope:
+            if isinstance(items, ScopedIterable):
+                async with items as results:
+                    try:
+                        await self._iterate(results)
+                    finally:
+                        scope.shield = True
+                return
             iterator = items.__aiter__()
             try:
                 await self._iterate(iterator)
             finally:
-                closing.shield = True
+                scope.shield = True
                 await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         # Stopped before our first step, or while a stream was entered: nobody would cancel us then.
         if self._run.stopping:
             return
-        pause_at = self._next_pause()
-        try:
-            self._inside = True
-            async for value in iterator:
-                self._inside = False
-                held = self._admit(value)
-                del value  # as above
-                if held >= pause_at:
-                    pause = await self._pause()
-                    if pause is None:
-                        return
-                    pause_at = pause
-                self._inside = True
-        finally:
-            self._inside = False
+        window = self._run.window
+        self._left = self._next_burst()
+        async for value in iterator:
+            window.held += 1
+            self._hand_on(value)
+            del value  # what waits must not keep a user's objects alive
+            self._left -= 1
+            if self._left <= 0 or window.held >= window.size:
+                if not await self._pause():
+                    return
+                self._left = self._next_burst()
 
-    def _admit(self, value: Any) -> int:
-        """Link a new slot in and hand it on; return how many places are taken now."""
-        slot = Slot(value, self.pulled)
+    def _hand_on(self, value: Any) -> None:
+        """Link in a slot for a value and hand it on."""
+        slot = self.chain.slot_for(value, self.pulled)
+        self.chain.append(slot)
         self.pulled += 1
-        self._chain.append(slot)
-        window = self._run.window
-        window.held += 1
         self.emit(slot)
-        return window.held
 
-    def _next_pause(self) -> int:
-        """Return the number of held places at which to pause again."""
+    def _take_places(self) -> int:
+        """Take places in the window for the next burst, and return how many."""
         window = self._run.window
-        burst = self._burst
-        self._burst = min(2 * burst, LAST_BURST)
-        return min(window.size, window.held + burst)
+        places = min(window.room, self._next_burst())
+        window.held += places
+        return places
 
-    async def _pause(self) -> int | None:
-        """Let the others run, and wait until there is room; ``None`` if the run stops."""
+    def _next_burst(self) -> int:
+        """Return how many items to pull before the next pause."""
+        burst = self._burst
+        self._burst = min(2 * burst, BURST)
+        return burst
+
+    async def _pause(self) -> bool:
+        """Let the others run, and wait until there is room; tell whether the run goes on."""
         window = self._run.window
         # A generator's own scopes are open around us while it waits at a yield. What they cancel is
         # the generator, at its next step, and not our waiting.
         with CancelScope(shield=True):
             if window.held < window.size:
-                await checkpoint()
+                for _ in range(self._turns):
+                    await checkpoint()
+                # The first item has had time to get to the consumer, if nothing holds it up.
+                self._turns = 1
             while window.held >= window.size and not self._run.stopping:
                 await window.wait_as_source()
-        return None if self._run.stopping else self._next_pause()
+        return not self._run.stopping
 
 
 async def close_iterator(iterator: Any) -> None:

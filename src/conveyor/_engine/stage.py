@@ -6,7 +6,7 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from .call import (
 from .expansion import Expansion
 from .isolation import SEES_VARIABLES, run_in_context
 from .ledger import Counters
-from .sequence import Chain, Slot
+from .sequence import Slot
+from .upstream import Upstream
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -38,22 +39,18 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Stage(WorkerPool):
+class Stage(WorkerPool, Upstream):
     """
     One task of the pipeline at work in one run.
 
     :param run: the run
     :param plan: what to do
-    :ivar chain: the chain that the stage's results are in
     :ivar next_point: the stage that begins the chain after its own, if there is one
     :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
-    :ivar emit: hands a slot with its result to the next stage, or to the end of the chain
     """
 
-    chain: Chain
     next_point: Stage | None
-    emit: Callable[[Slot], None]
     takes_all = True
     wants_no_more = False
 

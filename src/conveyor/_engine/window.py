@@ -16,6 +16,9 @@ from collections import deque
 
 from anyio import Event
 
+BURST = 1024
+"""Items that one task passes on at most before it lets the others run; mostly it waits earlier."""
+
 
 class Window:
     """

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_stage import BatchStage
+from .ordering import ArrivalChain, OrderedChain
 from .process_stage import ProcessStage
-from .sequence import ArrivalChain, Chain, OrderedChain, Slot
+from .sequence import Chain, Slot
 from .single_stage import SingleStage
 from .source import NO_DATA, Source
 from .stage import Stage
@@ -85,12 +86,11 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     chains: list[Chain] = [chain]
     stages: list[Stage] = []
     points: list[Stage] = []  # those that begin the chains after the first
-    source = Source(run, (None,) if data is NO_DATA else data, chain)
+    source = Source(run, (None,) if data is NO_DATA else data, chain, len(plans))
     upstream: Source | Stage = source
     for plan in plans:
         stage: Stage
         if plan.kind != "single" or (ordered and plan.starts_in_order):
-            upstream.emit = chain.finish
             intake, chain = chain, type(chain)()
             chains.append(chain)
             if plan.kind == "process":
@@ -103,11 +103,10 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             points.append(stage)
         else:
             stage = single = SingleStage(run, plan)
-            upstream.emit = single.put
+            upstream.following = single
         stage.chain = chain
         stages.append(stage)
         upstream = stage
-    upstream.emit = chain.finish
     for position, each in enumerate(chains):
         members = [stage for stage in stages if stage.chain is each]
         for stage in members:

@@ -42,7 +42,7 @@ class WorkerPool:
         self.limit = limit
         self.workers = 0
         self.wakeable = True
-        self._coming = False
+        self._coming = 0
         self._idle: list[Event] = []
 
     async def work(self) -> None:
@@ -53,23 +53,32 @@ class WorkerPool:
         """Wake or start a worker; call this only if ``wakeable``."""
         self.wakeable = False
         if self._idle:
-            self._coming = True
+            self._coming += 1
             self._idle.pop().set()
-        elif self.workers < self.limit:
-            self._coming = True
+            return
+        # Those that are here are waiting for their calls, or the new one would not be needed: so
+        # there is work for as many again.
+        for _ in range(min(max(1, self.workers - 1), self.backlog, self.limit - self.workers)):
+            self._coming += 1
             self.workers += 1
             self.run.start_soon(self._worker)
 
+    @property
+    def backlog(self) -> int:
+        """Workers that would find work at present; one at least, if it is not known."""
+        return 1
+
     def arrive(self) -> None:
         """Say that the summoned worker is here; it takes its work before it awaits anything."""
-        self._coming = False
-        self.wakeable = (bool(self._idle) or self.workers < self.limit) and not self.run.stopping
+        self._coming -= 1
+        self._refresh()
 
     async def park(self, deadline: float | None = None) -> None:
         """
         Wait to be summoned, at most until *deadline*.
 
         :param deadline: clock reading; ``None`` to wait for as long as it takes
+        :raises RunStopped: if the run stops
         """
         event = Event()
         self._idle.append(event)
@@ -84,6 +93,8 @@ class WorkerPool:
                 # The time came first: nobody summoned us, so leave the idle ones.
                 self._idle.remove(event)
                 return self._refresh()
+        if self.run.stopping:
+            raise RunStopped
         self.arrive()
         return None
 
@@ -93,8 +104,11 @@ class WorkerPool:
         self._refresh()
 
     def stop(self) -> None:
-        """Summon nobody any more."""
+        """Summon nobody any more, and let the idle ones end."""
         self.wakeable = False
+        # Which takes them less than to be cancelled.
+        for event in self._idle:
+            event.set()
 
     def _refresh(self) -> None:
         self.wakeable = (
