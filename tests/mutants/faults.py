@@ -106,7 +106,11 @@ HANDING_OVER = [
         "_engine/run.py",
         "            scope.shield = True\n",
         "",
-        ("test_cancellation.py::test_cancelling_count_is_left_alone_by_a_run_that_ends",),
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone_by_a_run_that_ends",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+            "test_cancellation.py::test_a_native_cancel_after_that_of_a_scope_is_not_swallowed",
+        ),
     ),
     Fault(
         "results are still delivered after the end",
@@ -1057,16 +1061,6 @@ ENDING = [
         "                if not self.stopping:\n"
         "                    self.start_soon(self.source.feed)\n",
         ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
-    ),
-    Fault(
-        "a cancellation during the join of a block is not counted",
-        "stream.py",
-        "                await run.join_if_begun()\n",
-        "                pass\n",
-        (
-            "test_cancellation.py::test_cancelling_count_is_left_alone",
-            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
-        ),
     ),
     Fault(
         "what is waited for in vain takes a native cancellation back",

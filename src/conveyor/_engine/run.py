@@ -202,15 +202,6 @@ class Run:
         """
         await outlast(self._joined)
 
-    async def join_if_begun(self) -> None:
-        """
-        As :meth:`join`, but do not wait for a run whose task has not taken its first step.
-
-        :raises BaseException: a cancellation that came meanwhile, afterwards
-        """
-        if self._task_group is not None:
-            await self.join()
-
     @property
     def was_cut_short(self) -> bool:
         """Whether it ended, or is ending, before its end, and not by a failure."""
