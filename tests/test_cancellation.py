@@ -317,6 +317,40 @@ async def test_cancelling_count_is_left_alone_by_a_run_that_ends(leave: str, tim
     assert counts == [times]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_cancelling_count_is_left_alone_by_a_run_that_hardly_began(turns: int) -> None:
+    """Also if it was stopped before its first step, and has no more to do than close its data."""
+    counts: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 0
+        finally:
+            await anyio.sleep(3)
+
+    data = source()
+    await anext(data)
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with slow(data):
+                pass
+        except asyncio.CancelledError:
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else 1)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await ticks(turns)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [1]
+    assert anyio.current_time() == 3
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="no scope can tell the requests apart")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @pytest.mark.parametrize("consume", CONSUMERS)

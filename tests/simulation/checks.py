@@ -87,9 +87,9 @@ class _Check:
         if not isinstance(error, Exception):
             return True
         # An error of the source counts once it has left the source, whose cleanup may take turns;
-        # one inside of another pipeline, once that has ended; that of a side input which was
-        # cancelled, once it is asked for.
-        if first.number < 0 or first.kind == "cancelled":
+        # one inside of another pipeline, once that has ended; that of a side input that two runs
+        # share, once it is asked for.
+        if first.number < 0 or first.text == "side":
             return True
         return self.scenario.stages[first.number].shape == "nested"
 

@@ -161,7 +161,7 @@ class Run:
             # AnyIO counts what it asked of our task off the consumer's if it leaves both scopes.
             scope.shield = True
             scope.cancel()
-        self._stopped = True
+            self._stopped = True  # not without a group: execute() stops the one that it makes
 
     def abandon(self) -> None:
         """End the run because its consumer is gone; a later failure is logged."""
