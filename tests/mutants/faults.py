@@ -102,6 +102,17 @@ HANDING_OVER = [
         ),
     ),
     Fault(
+        "what cancels the consumer meets the tasks of a run that ends",
+        "_engine/run.py",
+        "            scope.shield = True\n",
+        "",
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone_by_a_run_that_ends",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+            "test_cancellation.py::test_a_native_cancel_after_that_of_a_scope_is_not_swallowed",
+        ),
+    ),
+    Fault(
         "results are still delivered after the end",
         "_engine/run.py",
         """\
@@ -1098,10 +1109,24 @@ ENDING = [
         ("test_shutdown.py::test_no_call_starts_after_a_failure",),
     ),
     Fault(
+        "a worker begins after the end",
+        "_engine/workers.py",
+        "            if not self.run.stopping:\n",
+        "            if True:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
+        "a worker whose side inputs come with the end goes on",
+        "_engine/stage.py",
+        "                if self.run.stopping:\n",
+        "                if False:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
         "calls in flight are not cancelled",
         "_engine/run.py",
-        "            self._task_group.cancel_scope.cancel()\n",
-        "            pass\n",
+        "            scope.cancel()\n",
+        "",
         ("test_shutdown.py::test_siblings_have_ended_when_the_error_arrives",),
     ),
     Fault(
@@ -1186,16 +1211,6 @@ ENDING = [
         "                if not self.stopping:\n"
         "                    self.start_soon(self.source.feed)\n",
         ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
-    ),
-    Fault(
-        "a cancellation during the join of a block is not counted",
-        "stream.py",
-        "                await run.join_if_begun()\n",
-        "                pass\n",
-        (
-            "test_cancellation.py::test_cancelling_count_is_left_alone",
-            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
-        ),
     ),
     Fault(
         "what is waited for in vain takes a native cancellation back",

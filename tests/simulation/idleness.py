@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from anyio import current_time
+
 from .scenario import Scenario, StageSpec
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class Idleness:
     def check_window(self) -> None:
         """Look inside: whoever waits for room waits for a reason."""
         run: Any = self.journal.run
-        if run is None or run.stopping:
+        # What a cancellation ends gives its place back at once, before the run is told to stop.
+        if run is None or run.stopping or current_time() >= self.journal.cancelled_at:
             return
         window = run.window
         if window._expansions and window.held <= window.resume_at:

@@ -25,7 +25,11 @@ SIDE_COUNT = 6
 
 
 class Fatal(NamedTuple):
-    """A failure that ends the run: of a stage, or of the source (-1), and of what kind."""
+    """
+    A failure that ends the run: of a stage, or of the source (-1), and of what kind.
+
+    Or what is in the way like one: of kind ``gap``, a batch whose generator has not begun.
+    """
 
     number: int
     text: str
@@ -53,6 +57,7 @@ class Observed:
     def __init__(self) -> None:
         self.batches: dict[int, list[list[str]]] = {}
         self.sides: dict[tuple[int, str], str] = {}
+        self.lost_sides: set[int] = set()
         self.is_over = False
 
 
@@ -116,6 +121,9 @@ class _Model:
             else:
                 stream = self.process(spec, stream, tally)
             expected.fatals.update(each for each in stream if isinstance(each, Fatal))
+        expected.fatals.update(
+            Fatal(number, "side", "cancelled") for number in self.observed.lost_sides
+        )
         expected.sure = any(isinstance(each, Fatal) for each in stream)
         if self.scenario.ordered:
             stream = _until_failure(stream)
@@ -157,42 +165,33 @@ class _Model:
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         values = [str(item) for item in stream if not isinstance(item, Fatal)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
+        batches: list[list[str] | Fatal]
         if self.scenario.ordered and spec.max_wait is None and spec.target is None:
-            batches = self.chunks(spec, values, is_over=not fatals)
+            batches = [*self.chunks(spec, values, is_over=not fatals)]
         else:
-            batches = self.observed.batches.get(spec.number, [])
-            self.check_batches(spec, values, batches)
-        taken = sum(map(len, batches))
+            made = self.observed.batches.get(spec.number, [])
+            self.check_sizes(spec, made)
+            batches = self.place(spec, values, made)
+        parts = [each for each in batches if not isinstance(each, Fatal)]
+        taken = sum(map(len, parts))
         is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
         is_over = self.observed.is_over and not fatals and not is_cut
         tally.dropped = len(values) - taken
         if is_over and tally.dropped >= spec.min_size:
             self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
         tally.items_in = len(values)
-        tally.calls = len(batches)
-        by_size = sum(len(parts) == spec.max_size for parts in batches)
-        tally.otherwise = len(batches) - by_size
+        tally.calls = len(parts)
+        by_size = sum(len(each) == spec.max_size for each in parts)
+        tally.otherwise = len(parts) - by_size
         tally.by_size = by_size
         if spec.target is not None:
-            tally.by_size, tally.otherwise = None, len(batches)
-        return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
+            tally.by_size, tally.otherwise = None, len(parts)
+        out: list[Any] = []
+        for each in batches:
+            out += [each] if isinstance(each, Fatal) else self.call(spec, each, tally)
+        return out + fatals
 
-    def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
-        taken = [text for parts in batches for text in parts]
-        if self.scenario.ordered and spec.keys is None:
-            # Generators begin when there is room, which may be in another order.
-            batches.sort(key=lambda parts: values.index(parts[0]) if parts[0] in values else -1)
-        for key in {self.key(spec, text) for text in taken}:
-            if any(len({self.key(spec, text) for text in parts}) > 1 for parts in batches):
-                self.problem(spec, f"keys are mixed in {batches}")
-            of_key = [text for text in values if self.key(spec, text) == key]
-            taken_of_key = [
-                text for parts in batches for text in parts if self.key(spec, text) == key
-            ]
-            if self.scenario.ordered and taken_of_key != of_key[: len(taken_of_key)]:
-                self.problem(spec, f"batches {batches} are not consecutive in {of_key}")
-        if extra := Counter(taken) - Counter(values):
-            self.problem(spec, f"{extra} in batches, but not in the input")
+    def check_sizes(self, spec: StageSpec, batches: list[list[str]]) -> None:
         most = inf if spec.max_weight is None else spec.max_weight
         for parts in batches:
             if not len(parts) <= (spec.max_size if spec.target is None else self.largest(spec)):
@@ -256,6 +255,45 @@ class _Model:
         if spec.max_weight is None:
             return 0
         return sum(weight_of(self.scenario.seed, spec, text) for text in parts)
+
+    def place(
+        self, spec: StageSpec, values: list[str], batches: list[list[str]]
+    ) -> list[list[str] | Fatal]:
+        """Return the batches at their places in the input, and the gaps between them."""
+        if extra := Counter(text for parts in batches for text in parts) - Counter(values):
+            self.problem(spec, f"{extra} in batches, but not in the input")
+        if spec.keys is not None:
+            self.check_keys(spec, values, batches)
+        if spec.keys is not None or not self.scenario.ordered:
+            return [*batches]
+        places = {text: place for place, text in enumerate(values)}
+        placed: list[list[str] | Fatal] = []
+        end = missing = 0
+        for parts in sorted(batches, key=lambda parts: places.get(parts[0], -1)):
+            begin = places.get(parts[0], -1)
+            if begin < end or parts != values[begin : begin + len(parts)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {values}")
+            elif begin > end:
+                missing += begin - end
+                placed.append(Fatal(spec.number, values[end], "gap"))
+            placed.append(parts)
+            end = begin + len(parts)
+        # The function of each of them was called in order, but its generator begins when there is
+        # room for what it gives, and the run may end before.
+        most = (spec.effective_limit - 1) * spec.max_size if spec.is_generator else 0
+        if missing > most:
+            self.problem(spec, f"batches {batches} leave out {missing} of {values}")
+        return placed
+
+    def check_keys(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
+        taken = [text for parts in batches for text in parts]
+        for key in {self.key(spec, text) for text in taken}:
+            if any(len({self.key(spec, text) for text in parts}) > 1 for parts in batches):
+                self.problem(spec, f"keys are mixed in {batches}")
+            of_key = [text for text in values if self.key(spec, text) == key]
+            taken_of_key = [text for text in taken if self.key(spec, text) == key]
+            if self.scenario.ordered and taken_of_key != of_key[: len(taken_of_key)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {of_key}")
 
     def process(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []

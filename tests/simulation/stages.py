@@ -108,7 +108,13 @@ class Stages:
             yield str(number)
 
     async def side_coroutine(self, spec: StageSpec) -> str:
-        await nap(spec.naps[-1])
+        try:
+            await nap(spec.naps[-1])
+        except anyio.get_cancelled_exc_class() as error:
+            # The run that asked first has ended; a coroutine cannot be awaited again for another.
+            for journal in self.world.journals:
+                journal.lose_side(spec, error)
+            raise
         if spec.side_fails_at is not None:
             error = Boom("side")
             for journal in self.world.journals:
