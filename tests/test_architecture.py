@@ -15,6 +15,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE = [
     "_engine/sequence.py",
     "_engine/batching.py",
+    "_engine/grouping.py",
+    "_engine/sizing.py",
     "_engine/backoff.py",
     "_engine/gcra.py",
     "_engine/policy.py",

@@ -263,6 +263,84 @@ async def test_with_a_wait_of_zero_nothing_is_held_back() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "duration", "expected"),
+    [
+        (
+            {},
+            2.125,
+            [
+                (0, [0]),
+                (2.125, [1, 2]),
+                (4.25, [3, 4]),
+                (6.375, [5, 6]),
+                (8.5, [7, 8]),
+                (10.625, [9]),
+            ],
+        ),
+        ({}, 5.5, [(0, [0]), (5.5, [1, 2, 3, 4]), (11, [5, 6, 7, 8]), (16.5, [9])]),
+        ({"min_size": 2}, 0, [(second, [second - 1, second]) for second in (1, 3, 5, 7, 9)]),
+    ],
+)
+@both_modes
+async def test_with_a_wait_of_zero_a_free_stage_takes_what_is_there(
+    options: dict[str, Any], duration: float, expected: Any, mode: Any
+) -> None:
+    """While it is busy items gather, up to max_size; and min_size holds all the same."""
+    schedule = [(float(second), second) for second in range(10)]
+    options = {"max_size": 4, "max_wait": 0, **options}
+    assert await calls_for(schedule, duration=duration, mode=mode, **options) == expected
+
+
+async def test_with_a_wait_of_zero_items_of_one_moment_go_together() -> None:
+    """Not one by one: what has come when the stage gets its turn is in the batch."""
+    schedule = [(second, item) for second in (0.0, 1.0, 2.0) for item in "abc"]
+    log = Log()
+    task = single_task(same_item) | batch_task(max_size=9, max_wait=0)(log)
+
+    async def bursts() -> AsyncIterator[list[str]]:
+        for second in range(3):
+            await anyio.sleep(second - current_time())
+            yield ["a", "b", "c"]
+
+    assert await task(bursts()).collect() == [item for _, item in schedule]
+    assert log.calls == [(second, ["a", "b", "c"]) for second in range(3)]
+
+
+async def test_with_a_wait_of_zero_no_clock_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage needs none to take what is there."""
+
+    def broken() -> float:
+        raise AssertionError
+
+    monkeypatch.setattr("conveyor._engine.batch_stage.current_time", broken)
+    task = batch_task(max_size=3, max_wait=0)(listed)
+    assert await task(range(10)).collect() == list(range(10))
+
+
+async def test_what_a_free_stage_is_about_to_take_makes_room() -> None:
+    """A generator at the head of the line waits for it, instead of going beyond the window."""
+    most = held = 0
+
+    @single_task
+    async def many(item: int) -> AsyncIterator[int]:
+        nonlocal most, held
+        for number in range(20):
+            held += 1
+            most = max(most, held)
+            yield number
+
+    @batch_task(max_size=4, max_wait=0)
+    async def store(batch: list[int]) -> None:
+        nonlocal held
+        await anyio.sleep(1)
+        held -= len(batch)
+
+    pipeline = (many | store).with_context(max_in_flight=6)
+    assert await pipeline([0]).collect() == []
+    assert most <= 7  # one is on its way
+
+
 async def test_without_max_wait_a_batch_waits_for_more() -> None:
     """For as long as it takes, or for the end of the input."""
     schedule = [(0.0, "a"), (500.0, "b"), (900.0, "c")]
@@ -288,6 +366,47 @@ async def test_many_timers_leave_nothing_behind() -> None:
     schedule = [(100.0 * number, number) for number in range(50)]
     calls = await calls_for(schedule, max_size=3, max_wait=7, concurrency_limit=3)
     assert calls == [(100.0 * number + 7, [number]) for number in range(49)] + [(4900, [49])]
+
+
+# Why they left
+
+
+async def triggers_of(stream: Any) -> dict[str, int]:
+    """Return how many batches of the first stage left for which reason."""
+    async with stream as results:
+        await results.collect()
+        return dict(results.stats().stages[0].triggers)
+
+
+@both_modes
+async def test_the_reasons_why_batches_left_are_counted(mode: Any) -> None:
+    """One count for each trigger that there was; at the end of the input a full batch is full."""
+    schedule = [(0.0, 0), (0.0, 1), (0.0, 2), (10.0, 3), (20.0, 4), (30.0, 5), (30.0, 6)]
+    task = batch_task(max_size=2, max_wait=1)(Log()).with_execution_mode(mode)
+    assert await triggers_of(task(arriving(*schedule))) == {"size": 2, "age": 3}
+    task = batch_task(max_size=3)(Log()).with_execution_mode(mode)
+    assert await triggers_of(task(range(7))) == {"size": 2, "end": 1}
+    assert await triggers_of(task(range(6))) == {"size": 2}
+    assert await triggers_of(task(())) == {}
+
+
+async def test_a_batch_that_is_split_has_left_once() -> None:
+    """Neither its parts nor repeated attempts count, nor whether the call failed."""
+    task = batch_task(max_size=4, on_error="skip_item", retry_attempts=2, retry_delay=0)
+    assert await triggers_of(task(failing_on(1))(range(4))) == {"size": 1}
+
+
+async def test_the_counted_reasons_are_a_snapshot_and_single_tasks_have_none() -> None:
+    """What was read once does not change."""
+    task = batch_task(max_size=2)(listed)
+    async with (task | single_task(same_item))(arriving((0, 0), (0, 1), (9, 2), (9, 3))) as results:
+        assert await anext(results) == 0
+        early = results.stats()
+        assert await results.collect() == [1, 2, 3]
+        late = results.stats()
+    assert [stage.triggers for stage in early.stages] == [{"size": 1}, {}]
+    assert [stage.triggers for stage in late.stages] == [{"size": 2}, {}]
+    assert hash(early.stages[0]) == hash(early.stages[0])
 
 
 # What is too little at the end
@@ -435,6 +554,10 @@ async def test_the_note_on_a_batch_counts_its_attempts() -> None:
 
 def listed(batch: list[int]) -> list[int]:
     return batch
+
+
+def same_item(item: int) -> int:
+    return item
 
 
 def as_tuple(batch: list[int]) -> tuple[int, ...]:

@@ -104,12 +104,42 @@ def test_without_max_wait_nothing_leaves_by_age() -> None:
     assert batches(batcher, 1e9) == []
 
 
-def test_a_wait_of_zero_makes_a_batch_due_at_once() -> None:
-    """max_wait=0 is not the same as none."""
-    batcher: Batcher[str] = Batcher(1, 3, 0)
-    batcher.add("a", 7.0)
-    assert batcher.deadline == 7.0
-    assert batcher.take(7.0) == Batch(["a"], "age")
+@pytest.mark.parametrize(
+    ("items", "min_size", "expected"),
+    [
+        ("", 1, []),
+        ("a", 1, ["a:age"]),
+        ("ab", 1, ["ab:age"]),
+        ("abc", 1, ["abc:size"]),
+        ("abcd", 1, ["abc:size", "d:age"]),
+        ("a", 2, []),  # too few, wait or not
+        ("ab", 2, ["ab:age"]),
+        ("abcd", 2, ["abc:size"]),
+    ],
+)
+@pytest.mark.parametrize("zero", [0, 0.0])
+def test_with_a_wait_of_zero_whoever_asks_gets_what_is_there(
+    items: str, min_size: int, expected: list[str], zero: float
+) -> None:
+    """Nobody has to tell the time for it, or to wait for a deadline."""
+    batcher = gathered(items, min_size, 3, max_wait=zero)
+    assert (batcher.timed, batcher.deadline) == (False, None)
+    assert batcher.full is bool(expected)
+    assert batches(batcher, now=-1.0) == expected
+    assert not batcher.full
+
+
+def test_with_a_wait_of_zero_a_remainder_leaves_by_the_end() -> None:
+    """If it was not taken before; the end is the better reason."""
+    batcher = gathered("ab", 1, 3, max_wait=0)
+    assert batcher.close() == []
+    assert batches(batcher) == ["ab:end"]
+
+
+@pytest.mark.parametrize(("max_wait", "timed"), [(None, False), (0, False), (0.5, True)])
+def test_only_a_real_wait_needs_the_time(max_wait: float | None, timed: bool) -> None:
+    """Asking a clock costs more than adding an item."""
+    assert Batcher[str](1, 3, max_wait).timed is timed
 
 
 def test_the_deadline_is_that_of_the_first_item() -> None:

@@ -277,6 +277,119 @@ async def test_a_cancellation_during_the_join_of_a_block_is_counted() -> None:
     assert anyio.current_time() == 5
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("leave", ["break", "error", "failure", "collect"])
+async def test_cancelling_count_is_left_alone_by_a_run_that_ends(leave: str, times: int) -> None:
+    """A consumer that is cancelled while it waits for the end of its run finds it counted, too."""
+    counts: list[int] = []
+
+    @single_task
+    async def stubborn(item: int) -> int:
+        try:
+            await anyio.sleep(item)
+            if leave in ("failure", "collect"):
+                raise ValueError
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3)
+        return item
+
+    async def consume() -> None:
+        if leave == "collect":
+            await stubborn([0, 9]).collect()
+            return
+        async with stubborn([0, 9]) as results:
+            if leave == "error":
+                await anyio.sleep(2)
+                raise ValueError
+            async for _ in results:
+                break
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await consume()
+        except asyncio.CancelledError:
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else times)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(4)
+    for _ in range(times):
+        task.cancel()
+        await ticks(3)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [times]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_cancelling_count_is_left_alone_by_a_run_that_hardly_began(turns: int) -> None:
+    """Also if it was stopped before its first step, and has no more to do than close its data."""
+    counts: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 0
+        finally:
+            await anyio.sleep(3)
+
+    data = source()
+    await anext(data)
+
+    async def consumer() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with slow(data):
+                pass
+        except asyncio.CancelledError:
+            counts.append(task.cancelling() if sys.version_info >= (3, 11) else 1)
+            raise
+
+    task = asyncio.create_task(consumer())
+    await ticks(turns)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts == [1]
+    assert anyio.current_time() == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="no scope can tell the requests apart")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("consume", CONSUMERS)
+async def test_a_native_cancel_after_that_of_a_scope_is_not_swallowed(consume: Any) -> None:
+    """The scope, which was cancelled first, takes back its own request and not the other one."""
+    alive = Alive()
+    alive.call = stubborn  # type: ignore[method-assign]
+
+    async def consumer() -> None:
+        with anyio.move_on_after(0.3):
+            await consume(alive)
+        await anyio.sleep(10)
+
+    task = asyncio.create_task(consumer())
+    await anyio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert anyio.current_time() == 3.3
+
+
+async def stubborn(item: int) -> int:
+    """Need three seconds to end when cancelled."""
+    try:
+        await anyio.sleep(5)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(3)
+    return item
+
+
 class Passing(BaseTask[int, int]):
     """Gives what it gets."""
 

@@ -164,6 +164,8 @@ def test_a_task_shows_what_it_was_given() -> None:
         min_size=2,
         max_size=4,
         max_wait=0.5,
+        weight=len,
+        max_weight=9,
         on_error="skip_batch",
         error_handler=handler,
         task_name="name",
@@ -173,6 +175,7 @@ def test_a_task_shows_what_it_was_given() -> None:
         in_order=True,
     )
     assert (task.min_size, task.max_size, task.max_wait) == (2, 4, 0.5)
+    assert (task.weight, task.max_weight) == (len, 9)
     assert task.on_error == "skip_batch"
     assert task.error_handler is handler
     assert task.task_name == "name"
@@ -309,7 +312,8 @@ def test_side_inputs_survive_binding() -> None:
 
 ATTRIBUTES = (
     "func task_name on_error retry_config error_handler concurrency_limit timeout deadline "
-    "rate_limit flatten in_order min_size max_size max_wait options inputs"
+    "rate_limit flatten in_order min_size max_size max_wait weight max_weight batch_by "
+    "target_duration options inputs"
 )
 
 
@@ -640,6 +644,128 @@ def test_unknown_on_error_is_refused(make: Any, value: Any, message: str) -> Non
             "max_wait must be 0 or more, got -1; leave max_wait out for none",
         ),
         ({"max_wait": "1"}, TypeError, "max_wait must be a number, got '1'"),
+        (
+            {"weight": 5, "max_weight": 9, "max_size": 2},
+            TypeError,
+            "weight must be a function of the item, got 5",
+        ),
+        (
+            {"weight": coroutine_function, "max_weight": 9, "max_size": 2},
+            TypeError,
+            (
+                "weight must be a plain function, got a coroutine function; find out in a "
+                "task before this one what has to be waited for"
+            ),
+        ),
+        (
+            {"weight": len, "max_weight": 0, "max_size": 2},
+            ValueError,
+            "max_weight must be more than 0, got 0; leave max_weight out for none",
+        ),
+        (
+            {"weight": len, "max_weight": "9", "max_size": 2},
+            TypeError,
+            "max_weight must be a number, got '9'",
+        ),
+        (
+            {"weight": len, "max_size": 2},
+            TypeError,
+            (
+                "weight needs max_weight; weight=... is a function that tells what an item weighs, "
+                "max_weight=... what a batch weighs at most"
+            ),
+        ),
+        (
+            {"max_weight": 9, "max_size": 2},
+            TypeError,
+            (
+                "max_weight needs weight; weight=... is a function that tells what an item weighs, "
+                "max_weight=... what a batch weighs at most"
+            ),
+        ),
+        (
+            {"weight": len, "max_weight": 9},
+            TypeError,
+            (
+                "weight needs max_size too, the items of a batch at most, however little they "
+                "weigh; write max_size=100, for instance"
+            ),
+        ),
+        (
+            {"max_size": "auto"},
+            TypeError,
+            (
+                "max_size='auto' needs target_duration, the seconds that a call should take; "
+                "write target_duration=1.0, for instance"
+            ),
+        ),
+        (
+            {"max_size": 5, "target_duration": 1},
+            TypeError,
+            (
+                "target_duration needs max_size='auto', since it is for batches whose size is "
+                "found by measuring, got max_size=5"
+            ),
+        ),
+        (
+            {"max_size": "auto", "target_duration": 0},
+            ValueError,
+            "target_duration must be more than 0, got 0; leave target_duration out for none",
+        ),
+        ({"max_size": "large"}, TypeError, "max_size must be an int, got 'large'"),
+        (
+            {"min_size": 2, "max_size": "auto", "target_duration": 1},
+            ValueError,
+            (
+                "with max_size='auto' there is no min_size, got 2: batches have to be as small as "
+                "it takes; leave min_size out"
+            ),
+        ),
+        *(
+            (
+                {"max_size": "auto", "target_duration": 1, **options},
+                TypeError,
+                (
+                    "with max_size='auto' batches are measured by their number of items alone; "
+                    f"give max_size a number, or leave {name} out"
+                ),
+            )
+            for name, options in [
+                ("weight", {"weight": len, "max_weight": 9}),
+                ("batch_by", {"batch_by": len}),
+            ]
+        ),
+        (
+            {"max_size": "auto", "target_duration": 1, "timeout": 1},
+            ValueError,
+            (
+                "timeout=1 is not longer than target_duration=1, so calls would time out that take "
+                "as long as they should; give a longer timeout"
+            ),
+        ),
+        (
+            {"batch_by": "key", "max_size": 2},
+            TypeError,
+            "batch_by must be a function of the item, got 'key'",
+        ),
+        (
+            {"batch_by": len},
+            TypeError,
+            "batch_by needs max_size, the items of a batch at most; write max_size=100",
+        ),
+        (
+            {"batch_by": len, "min_size": 20},
+            TypeError,
+            "batch_by needs max_size, the items of a batch at most; write max_size=20",
+        ),
+        (
+            {"batch_by": len, "min_size": 2, "max_size": 5},
+            ValueError,
+            (
+                "with batch_by there is no min_size, got 2: with many keys batches have to leave "
+                "before they hold so many; leave min_size out"
+            ),
+        ),
     ],
 )
 def test_bad_batch_options_are_refused(
@@ -650,8 +776,19 @@ def test_bad_batch_options_are_refused(
         made_batch(**options)
 
 
-@pytest.mark.parametrize(("name", "value"), [("min_size", 2), ("max_size", 3), ("max_wait", 0.5)])
-def test_batch_options_are_refused_for_single_tasks(name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_size", 2),
+        ("max_size", 3),
+        ("max_wait", 0.5),
+        ("weight", len),
+        ("max_weight", 5),
+        ("batch_by", len),
+        ("target_duration", 1),
+    ],
+)
+def test_batch_options_are_refused_for_single_tasks(name: str, value: Any) -> None:
     """The message says which decorator takes them."""
     message = f"{name} is an option of batch tasks; write @batch_task({name}={value})"
     with pytest.raises(TypeError, match=exactly(f"task 'function': {message}")):

@@ -21,6 +21,7 @@ NAMES = [
     "AsyncStream",
     "BaseTask",
     "BatchTask",
+    "BatchTrigger",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -133,9 +134,10 @@ def test_every_exported_name_is_documented(name: str) -> None:
 
 
 def test_the_literals_are_what_users_may_write() -> None:
-    """``ErrorAction`` and ``ExecutionMode`` list the accepted words."""
+    """They list the accepted words, and ``BatchTrigger`` those that there may be."""
     assert set(conveyor.ErrorAction.__args__) == {"fail", "skip_item", "skip_batch", "retry"}
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
+    assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 
 @pytest.mark.parametrize(

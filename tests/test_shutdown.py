@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from conveyor import (
     RETRY,
     AsyncStream,
+    BaseTask,
     Pipeline,
     RetryAfter,
     StreamClosedError,
@@ -557,6 +558,56 @@ async def test_workers_cancelled_before_their_first_step() -> None:
         pass
     with pytest.raises(StreamClosedError):
         aiter(stream)
+
+
+class Passing(BaseTask[int, int]):
+    """Tells when it is called, and passes everything on."""
+
+    def __init__(self, called: list[Any]) -> None:
+        super().__init__()
+        self.called = called
+
+    def process(self, items: AsyncIterator[int]) -> AsyncIterator[int]:
+        self.called.append("process")
+        return items
+
+
+@pytest.mark.parametrize("mode", ["ordered", "as_completed"])
+@pytest.mark.parametrize("kind", ["plain", "timeout", "side_input", "batch", "process"])
+async def test_no_worker_begins_once_the_run_ends(kind: str, mode: Any) -> None:
+    """Not even one that was summoned before, if results still come in before its first step."""
+    called: list[Any] = []
+    event = anyio.Event()
+
+    async def wait(item: int) -> int:
+        if kind != "side_input" or item:
+            await event.wait()
+        if item == 4:
+            raise TaskError
+        return item
+
+    def call(item: Any, side: Any = None) -> Any:
+        called.append(item)
+        return item
+
+    async def side() -> None:
+        await event.wait()
+
+    makers: dict[str, Callable[[], Any]] = {
+        "plain": lambda: single_task(call),
+        "timeout": lambda: single_task(call, timeout=9),
+        "side_input": lambda: single_task(call).with_inputs(side()),
+        "batch": lambda: batch_task(min_size=2)(call),
+        "process": lambda: Passing(called),
+    }
+    pipeline: Pipeline[Any, Any] = single_task(wait) | makers[kind]()
+    with pytest.raises(TaskError):
+        async with pipeline.with_execution_mode(mode)(range(9)) as results:
+            await ticks(20)
+            event.set()
+            async for _ in results:
+                pass
+    assert called == []
 
 
 @pytest.mark.parametrize("kind", ["generator", "async_generator", "receive_stream", "stream"])

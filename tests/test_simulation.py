@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from simulation.model import Observed, expect
 from simulation.run import simulate
-from simulation.scenario import Scenario
+from simulation.scenario import Scenario, SourceSpec, StageSpec
 
 BACKENDS = ["asyncio", "trio"]
 SEEDS = 500
@@ -47,3 +48,31 @@ def test_schedules_differ() -> None:
     scenarios = [Scenario.from_seed(seed) for seed in range(30)]
     traces = [[simulate(each, backend).trace for each in scenarios] for backend in BACKENDS]
     assert traces[0] != traces[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "limit", "batches", "is_right", "has_gap"),
+    [
+        ("value", 2, ["01", "23", "4"], True, False),
+        ("value", 2, ["23", "01"], True, False),
+        ("value", 2, ["01", "3"], False, True),
+        ("value", 2, ["01", "24"], False, False),
+        ("value", 2, ["01", "12"], False, False),
+        ("value", 2, ["10", "2"], False, False),
+        ("generator", 2, ["01", "4"], True, True),
+        ("generator", 1, ["01", "4"], False, True),
+        ("generator", 2, ["4"], False, True),
+        ("generator", 2, ["01", "12"], False, False),
+    ],
+)
+def test_the_model_tells_which_batches_may_be(
+    shape: str, limit: int, batches: list[str], is_right: bool, has_gap: bool
+) -> None:
+    """Consecutive ones; of generators, which begin when there is room, not all, but for the end."""
+    spec = StageSpec(number=0, kind="batch", shape=shape, limit=limit, max_size=2, max_wait=1)
+    scenario = Scenario(seed=0, source=SourceSpec(count=5), stages=(spec,))
+    observed = Observed()
+    observed.batches[0] = [[f"a{digit}" for digit in batch] for batch in batches]
+    expected = expect(scenario, "a", observed)
+    assert is_right == (not expected.problems)
+    assert expected.sure == has_gap

@@ -226,6 +226,16 @@ async def test_workers_are_started_as_they_are_needed(monkeypatch: pytest.Monkey
     assert len(spawned) == 1 + 4
 
 
+async def test_many_workers_are_started_soon() -> None:
+    """More and more at a time, as long as those before them wait for their calls."""
+    meter = Meter()
+    async with single_task(meter.held)(range(100)) as results:
+        await ticks(40)
+        assert meter.running == 100
+        meter.gate.set()
+        assert await results.collect() == list(range(100))
+
+
 async def test_workers_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more tasks than the limit, however many items."""
     meter = Meter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import subprocess
 import sys
 import threading
@@ -98,6 +99,13 @@ async def test_every_way_runs_concurrently(consume: Any) -> None:
     """Each way takes as long as the slowest item."""
     assert await consume(slow([3, 1, 2])) == [3, 1, 2]
     assert current_time() == 3
+
+
+async def test_the_first_item_has_the_loop_to_itself() -> None:
+    """No other item is worked on, or hardly one, before the first result is here."""
+    async with (echo | echo | echo | echo)(itertools.count()) as results:
+        assert await anext(results) == 0
+        assert results.stats().items_in <= 3
 
 
 @pytest.mark.parametrize("is_block", [False, True])
@@ -682,6 +690,8 @@ async def test_statistics_count_every_item() -> None:
                 skipped=0,
                 dropped=1,
                 retried=0,
+                triggers={"size": 1},
+                batch_size=3,
             ),
         ),
         items_out=1,

@@ -457,6 +457,54 @@ async def test_a_generator_before_an_order_point_gets_through(
 
 
 @both_modes
+@pytest.mark.parametrize("window", [8, 10, 20])
+async def test_a_generator_before_batches_in_a_row_goes_beyond_by_what_they_need(
+    window: int, mode: Any
+) -> None:
+    """It fills the first, which fills the second; then all wait until that has made room."""
+    gauge = Gauge()
+
+    def inputs() -> Iterator[int]:
+        for number in range(40):
+            gauge.change(+1)
+            yield number
+
+    @single_task
+    async def fivefold(item: int) -> AsyncIterator[int]:
+        await anyio.sleep(50 if item == 0 else 0)
+        for _ in range(5):
+            gauge.change(+1)
+            yield item
+        gauge.change(-1)
+
+    @batch_task(min_size=4)
+    def one_by_one(batch: list[int]) -> Iterator[int]:
+        for item in batch:
+            gauge.change(+1)
+            yield item
+        gauge.change(-len(batch))
+
+    @batch_task(min_size=3)
+    async def total(batch: list[int]) -> int:
+        await anyio.sleep(3)
+        gauge.change(1 - len(batch))
+        return sum(batch)
+
+    pipeline = (fivefold | one_by_one | total).with_context(
+        max_in_flight=window, execution_mode=mode
+    )
+    received = []
+    async with pipeline(inputs()) as results:
+        async for result in results:
+            gauge.change(-1)
+            received.append(result)
+            await anyio.sleep(5)
+    # Of the 200 items the last two are fewer than three.
+    assert len(received) == 66
+    assert window < gauge.most <= window + 4 + 3
+
+
+@both_modes
 @pytest.mark.parametrize("window", [2, 3, 5, 9])
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_nested_expansions_get_through_a_small_window(

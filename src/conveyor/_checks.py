@@ -4,10 +4,14 @@ Checks of single option values; every message names the task, the option, the va
 
 from __future__ import annotations
 
-from typing import get_args
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import TYPE_CHECKING, get_args
 
 from .error_handling import ErrorAction
 from .rate import Rate
+
+if TYPE_CHECKING:
+    from .options import TaskOptions
 
 
 def check_on_error(value: object, task: str, is_batch: bool) -> None:
@@ -38,6 +42,19 @@ def check_flag(option: str, value: object, task: str) -> None:
     """Check that *value* is a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"task {task!r}: {option} must be True or False, got {value!r}")
+
+
+def check_function(option: str, value: object, task: str) -> None:
+    """Check that *value* is a function of the item that can be called without awaiting it."""
+    if value is None:
+        return
+    if not callable(value):
+        raise TypeError(f"task {task!r}: {option} must be a function of the item, got {value!r}")
+    if iscoroutinefunction(value):
+        raise TypeError(
+            f"task {task!r}: {option} must be a plain function, got a coroutine function; find out "
+            "in a task before this one what has to be waited for"
+        )
 
 
 def check_count(
@@ -91,3 +108,97 @@ def check_rate_limit(rate: object, task: str) -> None:
         is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
         example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
         raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")
+
+
+def check_max_size(options: TaskOptions) -> None:
+    """Check how large batches may be, and what is to decide it."""
+    task, size, target = options.task_name, options.max_size, options.target_duration
+    check_number("target_duration", target, task, zero=False)
+    if size == "auto":
+        return _check_auto(options)
+    check_count("max_size", size, task, optional=True)
+    if target is not None:
+        raise TypeError(
+            f"task {task!r}: target_duration needs max_size='auto', since it is for batches whose "
+            f"size is found by measuring, got max_size={size!r}"
+        )
+    if size is not None and options.min_size > size:
+        raise ValueError(
+            f"task {task!r}: min_size={options.min_size} is larger than "
+            f"max_size={size}; give max_size={options.min_size} or more"
+        )
+
+
+def _check_auto(options: TaskOptions) -> None:
+    task, target = options.task_name, options.target_duration
+    if target is None:
+        raise TypeError(
+            f"task {task!r}: max_size='auto' needs target_duration, the seconds that a call should "
+            "take; write target_duration=1.0, for instance"
+        )
+    if options.min_size > 1:
+        raise ValueError(
+            f"task {task!r}: with max_size='auto' there is no min_size, got {options.min_size}: "
+            "batches have to be as small as it takes; leave min_size out"
+        )
+    for name in ("weight", "batch_by"):
+        if getattr(options, name) is not None:
+            raise TypeError(
+                f"task {task!r}: with max_size='auto' batches are measured by their number of "
+                f"items alone; give max_size a number, or leave {name} out"
+            )
+    if options.timeout is not None and options.timeout <= target:
+        raise ValueError(
+            f"task {task!r}: timeout={options.timeout} is not longer than "
+            f"target_duration={target}, so calls would time out that take as long as they should; "
+            "give a longer timeout"
+        )
+
+
+def check_measurable(function: object, options: TaskOptions) -> None:
+    """Check that the calls of *function* can be measured if they have to be."""
+    function = getattr(function, "__func__", function)
+    if options.max_size == "auto" and (
+        isgeneratorfunction(function) or isasyncgenfunction(function)
+    ):
+        raise TypeError(
+            f"task {options.task_name!r}: max_size='auto' measures calls, and the call of a "
+            "generator function ends before anything is done; return a list instead"
+        )
+
+
+def check_weight(options: TaskOptions) -> None:
+    """Check what bounds a batch in weight."""
+    task = options.task_name
+    check_function("weight", options.weight, task)
+    check_number("max_weight", options.max_weight, task, zero=False)
+    if (options.weight is None) != (options.max_weight is None):
+        names = ("max_weight", "weight")
+        there, missing = names if options.weight is None else reversed(names)
+        raise TypeError(
+            f"task {task!r}: {there} needs {missing}; weight=... is a function that tells what "
+            "an item weighs, max_weight=... what a batch weighs at most"
+        )
+    if options.weight is not None and options.max_size is None:
+        raise TypeError(
+            f"task {task!r}: weight needs max_size too, the items of a batch at most, however "
+            "little they weigh; write max_size=100, for instance"
+        )
+
+
+def check_batch_by(options: TaskOptions) -> None:
+    """Check what keeps batches apart."""
+    task, least = options.task_name, options.min_size
+    check_function("batch_by", options.batch_by, task)
+    if options.batch_by is None:
+        return
+    if options.max_size is None:
+        raise TypeError(
+            f"task {task!r}: batch_by needs max_size, the items of a batch at most; "
+            f"write max_size={least if least > 1 else 100}"
+        )
+    if least > 1:
+        raise ValueError(
+            f"task {task!r}: with batch_by there is no min_size, got {least}: with many keys "
+            "batches have to leave before they hold so many; leave min_size out"
+        )

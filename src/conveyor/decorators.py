@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
+from .options import MaxSize
 from .tasks import BatchTask, SingleTask
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def single_task(func: Callable[..., Any] | None = None, *values: Any, **options:
 @overload
 def batch_task(
     min_size: int = 1,
-    max_size: int | None = None,
+    max_size: MaxSize = None,
     *,
     flatten: Literal[True] = ...,
     **options: Unpack[BatchOptions],
@@ -159,7 +160,7 @@ def batch_task(
 @overload
 def batch_task(
     min_size: int = 1,
-    max_size: int | None = None,
+    max_size: MaxSize = None,
     *,
     flatten: Literal[False],
     **options: Unpack[BatchOptions],
@@ -167,14 +168,14 @@ def batch_task(
 @overload
 def batch_task(
     min_size: int = 1,
-    max_size: int | None = None,
+    max_size: MaxSize = None,
     *,
     flatten: bool,
     **options: Unpack[BatchOptions],
 ) -> Callable[[Callable[..., Any]], BatchTask[Any, Any]]: ...
 
 
-def batch_task(min_size: int = 1, max_size: int | None = None, *values: Any, **options: Any) -> Any:
+def batch_task(min_size: int = 1, max_size: MaxSize = None, *values: Any, **options: Any) -> Any:
     """
     Make a task of a function that takes a list of consecutive items.
 
@@ -185,12 +186,15 @@ def batch_task(min_size: int = 1, max_size: int | None = None, *values: Any, **o
 
     A batch holds *max_size* items; fewer, but *min_size* or more, if *max_wait* seconds have passed
     since its first item or the input has ended. Fewer than *min_size* at the end are dropped, which
-    is logged and counted. Out goes what the function returns, as for :func:`single_task`. Batches
-    are made in input order unless the run is ``as_completed``, and run one after another unless
-    *concurrency_limit* allows more.
+    is logged and counted. With *weight* and *max_weight* a batch is also full when it weighs so
+    much; with *batch_by* each key has batches of its own, which hold those of its items that follow
+    one another, and take their places in the order in which they leave. Out goes what the function
+    returns, as for :func:`single_task`. Batches are made in input order unless the run is
+    ``as_completed``, and run one after another unless *concurrency_limit* allows more.
 
     :param min_size: items a batch needs (items)
-    :param max_size: items a batch holds at most, by default *min_size* (items)
+    :param max_size: items a batch holds at most, by default *min_size* (items); ``"auto"`` for as
+        many, up to 1,000, as make a call take *target_duration* seconds
     :param values: options by position, in the order of conveyor-streaming 1
     :param options: see :class:`~conveyor.options.BatchTaskOptions`
     :return: a decorator

@@ -9,21 +9,28 @@ means adding it to both.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from ._checks import (
+    check_batch_by,
     check_count,
     check_error_handler,
     check_flag,
+    check_max_size,
     check_number,
     check_on_error,
     check_rate_limit,
+    check_weight,
 )
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
+
+MaxSize: TypeAlias = int | Literal["auto"] | None
+AUTO_SIZE = 1000
+"""Items at most in a batch whose size is found by measuring."""
 
 __all__ = [
     "BatchOptions",
@@ -116,11 +123,24 @@ class BatchOptions(CommonOptions, total=False):
         ``"skip_item"`` splits a failing batch and retries the parts until only items that fail by
         themselves are dropped.
     ``max_wait``
-        Seconds from a batch's first item until it is sent although it is not full.
+        Seconds from a batch's first item until it is sent although it is not full; 0 to take what
+        is there and never wait.
+    ``weight``, ``max_weight``
+        A function that tells what an item weighs (bytes, tokens), and what the items of a batch
+        weigh together at most; an item that weighs more goes alone. Needs ``max_size`` as well.
+    ``batch_by``
+        A function of the item that tells its key: each key has a batch of its own. Needs
+        ``max_size``, and there is no ``min_size``.
+    ``target_duration``
+        With ``max_size="auto"``: seconds that a call should take; batches grow and shrink for it.
     """
 
     on_error: ErrorAction | OnError
     max_wait: float | None
+    weight: Callable[[Any], float] | None
+    max_weight: float | None
+    batch_by: Callable[[Any], Hashable] | None
+    target_duration: float | None
 
 
 class BatchTaskOptions(BatchOptions, total=False):
@@ -130,12 +150,12 @@ class BatchTaskOptions(BatchOptions, total=False):
     ``flatten`` (True)
         Spread a returned ``list`` into items; ``False`` keeps it whole.
     ``min_size`` (1), ``max_size`` (``min_size``)
-        Items per batch.
+        Items per batch; ``max_size="auto"`` to find out by measuring.
     """
 
     flatten: bool
     min_size: int
-    max_size: int | None
+    max_size: MaxSize
 
 
 # flat keyword -> field of RetryConfig
@@ -148,7 +168,9 @@ _RETRY_FIELDS = {
     "retry_jitter": "jitter",
     "retry_on": "retry_on",
 }
-_BATCH_ONLY = frozenset({"min_size", "max_size", "max_wait"})
+_BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
+    SingleTaskOptions.__annotations__
+)
 _KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
 
@@ -168,8 +190,12 @@ class TaskOptions:
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
-    max_size: int | None = None
+    max_size: MaxSize = None
     max_wait: float | None = None
+    weight: Callable[[Any], float] | None = None
+    max_weight: float | None = None
+    batch_by: Callable[[Any], Hashable] | None = None
+    target_duration: float | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -181,22 +207,19 @@ class TaskOptions:
             )
         check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
-        check_count("max_size", self.max_size, name, optional=True)
+        check_max_size(self)
         check_number("timeout", self.timeout, name, zero=False)
         check_number("deadline", self.deadline, name, zero=False)
         check_number("max_wait", self.max_wait, name, zero=True)
         for flag in ("flatten", "in_order"):
             check_flag(flag, getattr(self, flag), name)
-        if self.max_size is not None and self.min_size > self.max_size:
-            raise ValueError(
-                f"task {name!r}: min_size={self.min_size} is larger than "
-                f"max_size={self.max_size}; give max_size={self.min_size} or more"
-            )
         if self.timeout and self.deadline and self.timeout > self.deadline:
             raise ValueError(
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_weight(self)
+        check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
 
@@ -221,8 +244,15 @@ class TaskOptions:
 
     @property
     def batch_size(self) -> int:
-        """Items in a full batch: ``max_size``, by default ``min_size``."""
+        """Items in a full batch at most: ``max_size``, by default ``min_size``."""
+        if self.max_size == "auto":
+            return AUTO_SIZE
         return self.min_size if self.max_size is None else self.max_size
+
+    @property
+    def least_batch_size(self) -> int:
+        """Items in a full batch at least; less than at most only if it is found by measuring."""
+        return 1 if self.max_size == "auto" else self.batch_size
 
     def updated(self, given: Mapping[str, Any]) -> TaskOptions:
         """

@@ -4,13 +4,21 @@ Snapshots of what a run has counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ._engine.run import Run
 
-__all__ = ["RunStatistics", "StageStatistics"]
+__all__ = ["BatchTrigger", "RunStatistics", "StageStatistics"]
+
+BatchTrigger = Literal["size", "weight", "age", "room", "end"]
+"""Why a batch left."""
+
+
+def _no_batches() -> dict[BatchTrigger, int]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,9 @@ class StageStatistics:
     ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with; repeated attempts are in ``retried``, and the parts that a
-    failing batch is split into are not counted.
+    failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
+    them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
+    full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     """
 
     task_name: str
@@ -31,6 +41,8 @@ class StageStatistics:
     skipped: int
     dropped: int
     retried: int
+    triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ class RunStatistics:
                     skipped=stage.counters.skipped,
                     dropped=stage.counters.dropped,
                     retried=stage.counters.retried,
+                    triggers=dict(stage.counters.triggers),
+                    batch_size=stage.batch_size,
                 )
                 for stage in given.stages
             ),

@@ -175,9 +175,6 @@ class PipelineStream(AsyncStream[Out]):
             try:
                 self._block = None
                 run.insist(run.stop)
-                # Before the group is left: cancelled while it waits, it would cancel the run's own
-                # task as well, and take back a request that was not for that one.
-                await run.join_if_begun()
             finally:
                 await block[0].__aexit__(None, None, None)
         except get_cancelled_exc_class():

@@ -6,14 +6,15 @@ Made by the decorators; they hold a function and its options, and run nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
+from ._checks import check_measurable
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
-from .options import TaskOptions, name_of
+from .options import MaxSize, TaskOptions, name_of
 from .plan import StagePlan
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
@@ -53,6 +54,7 @@ class FunctionTask(BaseTask[In, Out]):
         self._describe(func, kept, SideInputs())
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
+        check_measurable(func, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -145,7 +147,7 @@ class FunctionTask(BaseTask[In, Out]):
         self: Self,
         *,
         min_size: int = ...,
-        max_size: int | None = ...,
+        max_size: MaxSize = ...,
         **options: Unpack[BatchOptions],
     ) -> Self: ...
     @overload
@@ -218,7 +220,7 @@ class BatchTask(FunctionTask[In, Out]):
 
     :param func: called with each batch
     :param min_size: items a batch needs, at least 1
-    :param max_size: items a batch holds at most, by default *min_size*
+    :param max_size: items a batch holds at most, by default *min_size*; ``"auto"`` to measure
     :param options: further keywords of :func:`~conveyor.batch_task`
     """
 
@@ -228,7 +230,7 @@ class BatchTask(FunctionTask[In, Out]):
         self,
         func: Callable[..., Any],
         min_size: int = 1,
-        max_size: int | None = None,
+        max_size: MaxSize = None,
         **options: Any,
     ) -> None:
         super().__init__(func, min_size=min_size, max_size=max_size, **options)
@@ -248,13 +250,33 @@ class BatchTask(FunctionTask[In, Out]):
 
     @property
     def max_size(self) -> int:
-        """Items a batch holds at most."""
+        """Items a batch holds at most, also while smaller ones turn out to be better."""
         return self.options.batch_size
 
     @property
     def max_wait(self) -> float | None:
         """Seconds after its first item until a batch is sent although it is not full."""
         return self.options.max_wait
+
+    @property
+    def weight(self) -> Callable[[Any], float] | None:
+        """Tells what an item weighs; ``None`` if nobody asks."""
+        return self.options.weight
+
+    @property
+    def max_weight(self) -> float | None:
+        """What the items of a batch weigh at most, unless there is but one."""
+        return self.options.max_weight
+
+    @property
+    def batch_by(self) -> Callable[[Any], Hashable] | None:
+        """Tells which items may be in a batch together; ``None`` if all may."""
+        return self.options.batch_by
+
+    @property
+    def target_duration(self) -> float | None:
+        """Seconds that a call should take, if the size of batches is found by measuring."""
+        return self.options.target_duration
 
 
 def _check_function(func: object) -> None:

@@ -102,6 +102,17 @@ HANDING_OVER = [
         ),
     ),
     Fault(
+        "what cancels the consumer meets the tasks of a run that ends",
+        "_engine/run.py",
+        "            scope.shield = True\n",
+        "",
+        (
+            "test_cancellation.py::test_cancelling_count_is_left_alone_by_a_run_that_ends",
+            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
+            "test_cancellation.py::test_a_native_cancel_after_that_of_a_scope_is_not_swallowed",
+        ),
+    ),
+    Fault(
         "results are still delivered after the end",
         "_engine/run.py",
         """\
@@ -248,7 +259,8 @@ WAKING = [
         "_engine/batch_stage.py",
         """\
             self._end_intake()
-        self._summon_if_due()
+        if self.wakeable:
+            self._summon_if_due()
 """,
         "            self._end_intake()\n",
         ("test_batches.py::test_batches_are_as_full_as_they_can_be",),
@@ -316,6 +328,20 @@ WAKING = [
             "test_window.py::test_the_head_is_served_though_it_was_queued_before_the_workers_waited",
             "test_window.py::test_jammed_stages_in_a_row_get_through",
         ),
+    ),
+    Fault(
+        "the first item competes with others for the event loop",
+        "_engine/source.py",
+        "        self._turns = stage_count + 2\n",
+        "        self._turns = 1\n",
+        ("test_streams.py::test_the_first_item_has_the_loop_to_itself",),
+    ),
+    Fault(
+        "workers are started one by one",
+        "_engine/workers.py",
+        "max(1, self.workers - 1)",
+        "1",
+        ("test_stage.py::test_many_workers_are_started_soon",),
     ),
     Fault(
         "slow synchronous data are read in bursts as long as others",
@@ -617,6 +643,14 @@ BATCHES = [
         ("test_batching.py::test_leftovers_keep_their_own_arrival_time",),
     ),
     Fault(
+        "with a wait of zero nobody is told that a batch may leave",
+        "_engine/batching.py",
+        "        self._waits = max_wait != 0\n",
+        "        self._waits = True\n",
+        ("test_batches.py::test_with_a_wait_of_zero_nothing_is_held_back",),
+        seeds=40,
+    ),
+    Fault(
         "nobody watches the clock",
         "_engine/batch_stage.py",
         "            await self.park(deadline)\n",
@@ -643,6 +677,133 @@ BATCHES = [
         "            self.counters.dropped += len(dropped)\n",
         "",
         ("test_batches.py::test_a_remainder_below_min_size_is_dropped_with_one_warning",),
+    ),
+    Fault(
+        "an item that does not fit any more goes with the others",
+        "_engine/grouping.py",
+        "        if batch is not None and batch.weight + weight > self.max_weight:\n",
+        "        if False:\n",
+        (
+            "test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",
+            "test_grouped_batches.py::test_batches_are_bounded_in_weight",
+        ),
+        seeds=60,
+    ),
+    Fault(
+        "a batch that weighs as much as it may waits for more",
+        "_engine/grouping.py",
+        "        elif batch.weight >= self.max_weight:\n",
+        "        elif batch.weight > self.max_weight:\n",
+        ("test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",),
+    ),
+    Fault(
+        "batches stay small however large the overhead is",
+        "_engine/sizing.py",
+        "            self.size = max(self.size, min(ceil(suggested), self.most))\n",
+        "            self.size = max(self.size, min(floor(suggested), self.most))\n",
+        ("test_sizing.py::test_the_size_comes_to_what_takes_the_target",),
+    ),
+    Fault(
+        "a fast batch that was not full makes batches smaller",
+        "_engine/sizing.py",
+        "            self.size = max(self.size, min(ceil(suggested), self.most))\n",
+        "            self.size = min(ceil(suggested), self.most)\n",
+        (
+            "test_sizing.py::test_a_measurement_moves_the_size",
+            "test_sized_batches.py::test_with_max_wait_fewer_items_leave_by_their_age",
+        ),
+    ),
+    Fault(
+        "batches grow as large as they like",
+        "_engine/sized_stage.py",
+        "        most = min(options.batch_size, 1 + window.extra, window.size // self.limit)\n",
+        "        most = options.batch_size\n",
+        (
+            "test_sized_batches.py::test_batches_grow_no_larger_than_the_window_allows",
+            "test_sized_batches.py::test_several_of_them_share_a_small_window",
+        ),
+        seeds=500,
+    ),
+    Fault(
+        "what has become a full batch waits for whoever found it out",
+        "_engine/sized_stage.py",
+        "        self._summon_if_due()\n",
+        "",
+        ("test_sized_batches.py::test_what_has_become_a_full_batch_is_taken_at_once",),
+    ),
+    Fault(
+        "a call that timed out is not measured",
+        "_engine/sizing.py",
+        "        if failed and not is_slow:\n",
+        "        if failed:\n",
+        (
+            "test_sizing.py::test_a_failed_call_shows_only_that_it_was_slow",
+            "test_sized_batches.py::test_a_call_that_times_out_makes_batches_smaller",
+        ),
+    ),
+    Fault(
+        "open batches may take all places",
+        "_engine/grouping.py",
+        "        elif self._resting >= self.room:\n",
+        "        elif False:\n",
+        ("test_grouped_batches.py::test_more_keys_than_places_do_not_stop_the_run",),
+        seeds=300,
+    ),
+    Fault(
+        "each of several tasks with keys takes the places of all",
+        "_engine/wiring.py",
+        "    extra = (wanted - 1 - resting) // (2 * elastic) if elastic else 0\n",
+        "    extra = wanted - 1 - resting if elastic else 0\n",
+        (
+            "test_grouped_batches.py::test_half_of_the_window_is_for_open_batches",
+            "test_grouped_batches.py::test_keyed_batches_in_a_row_share_the_smallest_window",
+        ),
+    ),
+    Fault(
+        "the source waits for room that rests in open batches",
+        "_engine/wiring.py",
+        "    return Window(wanted, resting + elastic * extra, extra)\n",
+        "    return Window(wanted, resting, extra)\n",
+        ("test_grouped_batches.py::test_the_source_is_read_on_although_open_batches_rest",),
+    ),
+    Fault(
+        "a small batch that is due is left behind by those that are full",
+        "_engine/grouping.py",
+        "            if due <= now and not (self._sealed and self._sealed[0][1] <= due):\n",
+        "            if due <= now and not self._sealed:\n",
+        (
+            "test_grouping.py::test_a_key_with_few_items_is_not_left_behind",
+            "test_grouped_batches.py::test_under_load_a_due_batch_is_not_left_behind",
+        ),
+    ),
+    Fault(
+        "a weight that is no number is believed",
+        "_engine/grouped_stage.py",
+        "        if not weight >= 0:\n",
+        "        if weight < 0:\n",
+        ("test_grouped_batches.py::test_a_weight_that_makes_no_sense_fails_the_run",),
+    ),
+    Fault(
+        "a weight function that fails is taken for a failure of whoever brought the item",
+        "_engine/grouped_stage.py",
+        "            except BaseException as error:\n",
+        "            except ZeroDivisionError as error:\n",
+        ("test_grouped_batches.py::test_a_weight_function_that_fails_ends_the_run",),
+    ),
+    Fault(
+        "why a batch left is not counted",
+        "_engine/batch_stage.py",
+        "        self.counters.triggers[batch.trigger] += 1\n",
+        "        self.counters.triggers['size'] += 1\n",
+        ("test_batches.py::test_the_reasons_why_batches_left_are_counted",),
+        seeds=40,
+    ),
+    Fault(
+        "the statistics of the past show the batches that left since",
+        "statistics.py",
+        "                    triggers=dict(stage.counters.triggers),\n",
+        "                    triggers=stage.counters.triggers,\n",
+        ("test_batches.py::test_the_counted_reasons_are_a_snapshot_and_single_tasks_have_none",),
     ),
     Fault(
         "the poison is not isolated",
@@ -1059,10 +1220,24 @@ ENDING = [
         ("test_shutdown.py::test_no_call_starts_after_a_failure",),
     ),
     Fault(
+        "a worker begins after the end",
+        "_engine/workers.py",
+        "            if not self.run.stopping:\n",
+        "            if True:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
+        "a worker whose side inputs come with the end goes on",
+        "_engine/stage.py",
+        "                if self.run.stopping:\n",
+        "                if False:\n",
+        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
+    ),
+    Fault(
         "calls in flight are not cancelled",
         "_engine/run.py",
-        "            self._task_group.cancel_scope.cancel()\n",
-        "            pass\n",
+        "            scope.cancel()\n",
+        "",
         ("test_shutdown.py::test_siblings_have_ended_when_the_error_arrives",),
     ),
     Fault(
@@ -1147,16 +1322,6 @@ ENDING = [
         "                if not self.stopping:\n"
         "                    self.start_soon(self.source.feed)\n",
         ("test_shutdown.py::test_data_is_closed_though_the_run_ends_before_it_begins",),
-    ),
-    Fault(
-        "a cancellation during the join of a block is not counted",
-        "stream.py",
-        "                await run.join_if_begun()\n",
-        "                pass\n",
-        (
-            "test_cancellation.py::test_cancelling_count_is_left_alone",
-            "test_cancellation.py::test_a_cancellation_during_the_join_of_a_block_is_counted",
-        ),
     ),
     Fault(
         "what is waited for in vain takes a native cancellation back",

@@ -28,6 +28,20 @@ def nap_of(seed: int, number: int, text: str, naps: Sequence[int]) -> int:
     return naps[pick(seed, number, "nap", text, len(naps))]
 
 
+#: What the heaviest item weighs that a batch stage may get.
+HEAVIEST = 5
+
+
+def weight_of(seed: int, spec: StageSpec, text: str) -> int:
+    """Return what a batch stage is told that an item weighs."""
+    return pick(seed, spec.number, "weight", text, HEAVIEST + 1)
+
+
+def key_of(seed: int, spec: StageSpec, text: str) -> int:
+    """Return the key of an item of a batch stage with *keys*."""
+    return pick(seed, spec.number, "key", text, spec.keys or 1)
+
+
 def parts_of(spec: StageSpec, item: Any) -> list[str]:
     """Return the names of the items that a call is given."""
     return [str(each) for each in item] if spec.kind == "batch" else [str(item)]

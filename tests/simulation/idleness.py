@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from anyio import current_time
+
 from .scenario import Scenario, StageSpec
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class Idleness:
     def check_window(self) -> None:
         """Look inside: whoever waits for room waits for a reason."""
         run: Any = self.journal.run
-        if run is None or run.stopping:
+        # What a cancellation ends gives its place back at once, before the run is told to stop.
+        if run is None or run.stopping or current_time() >= self.journal.cancelled_at:
             return
         window = run.window
         if window._expansions and window.held <= window.resume_at:
@@ -75,9 +78,13 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     # One that takes only a few ends the run before anybody outside can know.
     if any(each.shape == "few" for each in scenario.stages):
         return False
-    if spec.kind == "batch":
+    if spec.kind == "batch" and spec.keys is None and spec.target is None:
         return sees_arrivals(scenario, spec)
-    if scenario.ordered and spec.starts_in_order:
+    if (
+        spec.keys is not None
+        or spec.target is not None
+        or (scenario.ordered and spec.starts_in_order)
+    ):
         return False
     return spec.kind == "single" and (scenario.source.kind != "none" or spec.number > 0)
 

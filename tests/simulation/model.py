@@ -11,10 +11,12 @@ batches that the run made, and checks that they are ones it may make.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
+from math import inf
 from typing import Any, NamedTuple
 
-from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, pick
-from .scenario import Scenario, StageSpec
+from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
+from .scenario import Scenario, StageSpec, resting_in
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
 
@@ -23,7 +25,11 @@ SIDE_COUNT = 6
 
 
 class Fatal(NamedTuple):
-    """A failure that ends the run: of a stage, or of the source (-1), and of what kind."""
+    """
+    A failure that ends the run: of a stage, or of the source (-1), and of what kind.
+
+    Or what is in the way like one: of kind ``gap``, a batch whose generator has not begun.
+    """
 
     number: int
     text: str
@@ -40,6 +46,9 @@ class Tally:
         self.skipped = 0
         self.dropped = 0
         self.retried = 0
+        # Why batches left; by age or at the end is a matter of time, so those go together.
+        self.by_size: int | None = 0
+        self.otherwise = 0
 
 
 class Observed:
@@ -48,6 +57,7 @@ class Observed:
     def __init__(self) -> None:
         self.batches: dict[int, list[list[str]]] = {}
         self.sides: dict[tuple[int, str], str] = {}
+        self.lost_sides: set[int] = set()
         self.is_over = False
 
 
@@ -91,6 +101,7 @@ def source_items(scenario: Scenario, prefix: str) -> list[Any]:
 class _Model:
     def __init__(self, scenario: Scenario, observed: Observed) -> None:
         self.scenario = scenario
+        self.stages = scenario.stages
         self.observed = observed
         self.expected = Expected()
 
@@ -110,6 +121,9 @@ class _Model:
             else:
                 stream = self.process(spec, stream, tally)
             expected.fatals.update(each for each in stream if isinstance(each, Fatal))
+        expected.fatals.update(
+            Fatal(number, "side", "cancelled") for number in self.observed.lost_sides
+        )
         expected.sure = any(isinstance(each, Fatal) for each in stream)
         if self.scenario.ordered:
             stream = _until_failure(stream)
@@ -151,37 +165,135 @@ class _Model:
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         values = [str(item) for item in stream if not isinstance(item, Fatal)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
-        if self.scenario.ordered and spec.max_wait is None:
-            batches = _chunks(spec, values, is_over=not fatals)
+        batches: list[list[str] | Fatal]
+        if self.scenario.ordered and spec.max_wait is None and spec.target is None:
+            batches = [*self.chunks(spec, values, is_over=not fatals)]
         else:
-            batches = self.observed.batches.get(spec.number, [])
-            self.check_batches(spec, values, batches)
-        taken = sum(map(len, batches))
+            made = self.observed.batches.get(spec.number, [])
+            self.check_sizes(spec, made)
+            batches = self.place(spec, values, made)
+        parts = [each for each in batches if not isinstance(each, Fatal)]
+        taken = sum(map(len, parts))
         is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
         is_over = self.observed.is_over and not fatals and not is_cut
         tally.dropped = len(values) - taken
         if is_over and tally.dropped >= spec.min_size:
             self.problem(spec, f"{tally.dropped} items neither in a batch nor too few for one")
         tally.items_in = len(values)
-        tally.calls = len(batches)
-        return [each for parts in batches for each in self.call(spec, parts, tally)] + fatals
+        tally.calls = len(parts)
+        by_size = sum(len(each) == spec.max_size for each in parts)
+        tally.otherwise = len(parts) - by_size
+        tally.by_size = by_size
+        if spec.target is not None:
+            tally.by_size, tally.otherwise = None, len(parts)
+        out: list[Any] = []
+        for each in batches:
+            out += [each] if isinstance(each, Fatal) else self.call(spec, each, tally)
+        return out + fatals
 
-    def check_batches(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
-        taken = [text for parts in batches for text in parts]
-        if self.scenario.ordered:
-            # Generators begin when there is room, which may be in another order.
-            batches.sort(key=lambda parts: values.index(parts[0]) if parts[0] in values else -1)
-            taken = [text for parts in batches for text in parts]
-            if taken != values[: len(taken)]:
-                self.problem(spec, f"batches {batches} are not consecutive in {values}")
-        elif extra := Counter(taken) - Counter(values):
-            self.problem(spec, f"{extra} in batches, but not in the input")
+    def check_sizes(self, spec: StageSpec, batches: list[list[str]]) -> None:
+        most = inf if spec.max_weight is None else spec.max_weight
         for parts in batches:
-            if not spec.min_size <= len(parts) <= spec.max_size:
+            if not len(parts) <= (spec.max_size if spec.target is None else self.largest(spec)):
                 self.problem(spec, f"a batch of {len(parts)}: {parts}")
+            if spec.max_weight is None and len(parts) < spec.min_size:
+                self.problem(spec, f"a batch of {len(parts)}: {parts}")
+            if self.weight(spec, parts) > most and len(parts) > 1:
+                self.problem(spec, f"a batch that weighs {self.weight(spec, parts)}: {parts}")
         short = sum(len(parts) < spec.max_size for parts in batches)
-        if spec.max_wait is None and short > 1:
+        is_plain = spec.max_weight is None and spec.keys is None and spec.target is None
+        if spec.max_wait is None and is_plain and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
+
+    def chunks(self, spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
+        """Cut *values* into batches; the rest is one if there is no more to come."""
+        most = inf if spec.max_weight is None else spec.max_weight
+        batches: list[list[str]] = []
+        opened: dict[int, list[str]] = {}  # in the order of their first items
+        for text in values:
+            key = self.key(spec, text)
+            if self.weight(spec, [*opened.get(key, []), text]) > most and key in opened:
+                batches.append(opened.pop(key))
+            batch = opened.setdefault(key, [])
+            batch.append(text)
+            if len(batch) == spec.max_size or self.weight(spec, batch) >= most:
+                batches.append(opened.pop(key))
+            elif spec.keys is not None and sum(map(len, opened.values())) == self.room(spec):
+                batches.append(opened.pop(next(iter(opened))))
+        if is_over:
+            batches += [batch for batch in opened.values() if len(batch) >= spec.min_size]
+        return batches
+
+    @property
+    def extra(self) -> int:
+        """Return the places that a stage gets for open batches, or larger ones, beyond its need."""
+        elastic = sum(each.keys is not None or each.target is not None for each in self.stages)
+        return (self.window - 1 - resting_in(self.stages)) // (2 * elastic)
+
+    @property
+    def window(self) -> int:
+        if self.scenario.window is not None:
+            return self.scenario.window
+        # A batch whose size is found by measuring may become as large as this.
+        sizes = [each.max_size if each.target is None else 1000 for each in self.stages]
+        calls = sum((each.limit or 1) * size for each, size in zip(self.stages, sizes, strict=True))
+        batches = [each.kind == "batch" for each in self.stages]
+        return max(1000, calls + sum(compress(sizes, batches)))
+
+    def room(self, spec: StageSpec) -> int:
+        """Return how many items the open batches of a stage hold when the first has to leave."""
+        return spec.max_size + self.extra
+
+    def largest(self, spec: StageSpec) -> int:
+        """Return how large batches become at most whose size is found by measuring."""
+        return min(1000, 1 + self.extra, self.window // spec.effective_limit)
+
+    def key(self, spec: StageSpec, text: str) -> int:
+        return 0 if spec.keys is None else key_of(self.scenario.seed, spec, text)
+
+    def weight(self, spec: StageSpec, parts: list[str]) -> int:
+        if spec.max_weight is None:
+            return 0
+        return sum(weight_of(self.scenario.seed, spec, text) for text in parts)
+
+    def place(
+        self, spec: StageSpec, values: list[str], batches: list[list[str]]
+    ) -> list[list[str] | Fatal]:
+        """Return the batches at their places in the input, and the gaps between them."""
+        if extra := Counter(text for parts in batches for text in parts) - Counter(values):
+            self.problem(spec, f"{extra} in batches, but not in the input")
+        if spec.keys is not None:
+            self.check_keys(spec, values, batches)
+        if spec.keys is not None or not self.scenario.ordered:
+            return [*batches]
+        places = {text: place for place, text in enumerate(values)}
+        placed: list[list[str] | Fatal] = []
+        end = missing = 0
+        for parts in sorted(batches, key=lambda parts: places.get(parts[0], -1)):
+            begin = places.get(parts[0], -1)
+            if begin < end or parts != values[begin : begin + len(parts)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {values}")
+            elif begin > end:
+                missing += begin - end
+                placed.append(Fatal(spec.number, values[end], "gap"))
+            placed.append(parts)
+            end = begin + len(parts)
+        # The function of each of them was called in order, but its generator begins when there is
+        # room for what it gives, and the run may end before.
+        most = (spec.effective_limit - 1) * spec.max_size if spec.is_generator else 0
+        if missing > most:
+            self.problem(spec, f"batches {batches} leave out {missing} of {values}")
+        return placed
+
+    def check_keys(self, spec: StageSpec, values: list[str], batches: list[list[str]]) -> None:
+        taken = [text for parts in batches for text in parts]
+        for key in {self.key(spec, text) for text in taken}:
+            if any(len({self.key(spec, text) for text in parts}) > 1 for parts in batches):
+                self.problem(spec, f"keys are mixed in {batches}")
+            of_key = [text for text in values if self.key(spec, text) == key]
+            taken_of_key = [text for text in taken if self.key(spec, text) == key]
+            if self.scenario.ordered and taken_of_key != of_key[: len(taken_of_key)]:
+                self.problem(spec, f"batches {batches} are not consecutive in {of_key}")
 
     def process(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []
@@ -259,14 +371,6 @@ def _until_failure(stream: list[Any]) -> list[Any]:
         if isinstance(item, Fatal):
             return stream[: position + 1]
     return stream
-
-
-def _chunks(spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
-    size = spec.max_size
-    chunks = [values[begin : begin + size] for begin in range(0, len(values), size)]
-    if chunks and len(chunks[-1]) < (spec.min_size if is_over else size):
-        del chunks[-1]
-    return chunks
 
 
 def side_value(spec: StageSpec, position: int) -> str:

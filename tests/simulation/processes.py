@@ -60,7 +60,7 @@ class Process(BaseTask[Any, Any]):
     def give(self, text: str) -> str:
         journal = self.world.of(text)
         journal.note("give", self.spec.number, text)
-        journal.held += 1
+        journal.hold()
         journal.arrive(self.spec.number + 1)
         return text
 

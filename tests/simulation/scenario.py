@@ -62,6 +62,9 @@ class StageSpec:
     min_size: int = 1
     max_size: int = 1
     max_wait: int | None = None
+    max_weight: int | None = None
+    keys: int | None = None
+    target: int | None = None  # seconds of a call, by which the size of batches is found
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -136,6 +139,11 @@ class Scenario:
         return _Maker(seed).scenario()
 
 
+def resting_in(stages: tuple[StageSpec, ...]) -> int:
+    """Return the places that may be taken at least by what does not move."""
+    return sum(2 if each.kind == "process" else each.max_size - 1 for each in stages)
+
+
 RATES = [3, 6, 15, 30]
 NAPS = [(0,), (0,), (1,), (0, 0, 1), (0, 1, 2, 5), (1, 2, 3)]
 TURNS = [(0,), (0, 1), (0, 1, 3)]
@@ -183,7 +191,10 @@ class _Maker:
         )
         batch = self.call(0, "batch", self.pick(["value", "list"]))
         batch = replace(
-            self.batch(batch), max_size=self.pick([4, 9]), max_wait=self.pick([1, 2, 4])
+            self.batch(batch),
+            max_size=self.pick([4, 9]),
+            max_wait=self.pick([1, 2, 4]),
+            target=None,
         )
         consumers = (self.consumer(),)
         return Scenario(
@@ -294,7 +305,21 @@ class _Maker:
         # A timer matters only to batches that are not full before.
         max_size = self.random.randint(4, 9) if max_wait else self.random.randint(1, 6)
         min_size = self.random.randint(1, 2 if max_wait else min(4, max_size))
-        return replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
+        spec = replace(spec, max_size=max_size, min_size=min_size, max_wait=max_wait)
+        return self.grouped(spec)
+
+    def grouped(self, spec: StageSpec) -> StageSpec:
+        # Drawn from numbers of its own, so that all else is as it would be without.
+        own = Random(f"{self.seed} {spec.number} grouped")
+        target = own.choice([None] * 7 + [1, 2])
+        if target and not spec.is_generator and (spec.timeout is None or target < spec.timeout):
+            return replace(spec, target=target, min_size=1, max_size=1)
+        spec = replace(spec, max_weight=own.choice([None, None, 4, 9]))
+        # When a generator's batch left cannot be seen; what a timer let go is known no other way.
+        if spec.is_generator and spec.max_wait is not None:
+            return spec
+        keys = own.choice([None, None, 2, 3, 30])
+        return spec if keys is None else replace(spec, keys=keys, min_size=1)
 
     def process(self, number: int) -> StageSpec:
         # What depends on the order of the items has no model where there is none.
@@ -312,13 +337,11 @@ class _Maker:
 
     def window(self, stages: tuple[StageSpec, ...]) -> int | None:
         needs = [1]
-        resting = 0
         for each in stages:
             size = each.max_size if each.kind == "batch" else 1
             limit = each.limit if each.kind != "process" else None
             needs.append((limit or 1) * size)
-            resting += 2 if each.kind == "process" else size - 1
-        smallest = max(*needs, resting + 1)
+        smallest = max(*needs, resting_in(stages) + 1)
         spare = self.pick([None, 0, 0, 1, 2, 5, 16])
         return None if spare is None else smallest + spare
 

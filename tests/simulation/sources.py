@@ -186,8 +186,9 @@ class Opened:
         self.journal = factory.journal
 
     def __enter__(self) -> None:
-        # Another pipeline, which is the source, learns of it later.
-        if self.journal.is_gone and self.factory.spec.kind != "stream":
+        # Another pipeline, which is the source, learns of it later; and an iterator that comes to
+        # its end has been asked before.
+        if self.journal.is_gone and self.factory.spec.kind not in ("stream", "iterator"):
             self.journal.problem("the source was entered although the consumer had left")
         self.journal.open["the source"] += 1
 

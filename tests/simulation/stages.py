@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 
-from .behaviour import NO_ITEM, nap_of, parts_of
+from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
 from .model import SIDE_COUNT, Fatal
 from .processes import Process, nap
@@ -68,14 +68,31 @@ class Stages:
             "error_handler": Handler(self.world, spec) if spec.handler else None,
         }
         if spec.kind == "batch":
+            if spec.max_weight is not None:
+                options.update(weight=self.weight(spec), max_weight=spec.max_weight)
+            if spec.keys is not None:
+                options.update(batch_by=self.key(spec))
+            if spec.target is not None:
+                options.update(target_duration=spec.target)
+            max_size: Any = spec.max_size if spec.target is None else "auto"
             return BatchTask(
-                self.function(spec), spec.min_size, spec.max_size, max_wait=spec.max_wait, **options
+                self.function(spec), spec.min_size, max_size, max_wait=spec.max_wait, **options
             )
         task: SingleTask[Any, Any] = SingleTask(self.function(spec), **options)
         if spec.side is not None:
             self.side_inputs.append(side := self.side_input(spec))
             task = task.with_inputs(side)
         return task
+
+    def weight(self, spec: StageSpec) -> Callable[[Any], int]:
+        """Return the function that tells what an item of a batch weighs."""
+        seed = self.world.scenario.seed
+        return lambda item: weight_of(seed, spec, str(item))
+
+    def key(self, spec: StageSpec) -> Callable[[Any], int]:
+        """Return the function that tells which items of a batch may be together."""
+        seed = self.world.scenario.seed
+        return lambda item: key_of(seed, spec, str(item))
 
     def side_input(self, spec: StageSpec) -> Any:
         """Return what the calls get besides the item."""
@@ -91,7 +108,13 @@ class Stages:
             yield str(number)
 
     async def side_coroutine(self, spec: StageSpec) -> str:
-        await nap(spec.naps[-1])
+        try:
+            await nap(spec.naps[-1])
+        except anyio.get_cancelled_exc_class() as error:
+            # The run that asked first has ended; a coroutine cannot be awaited again for another.
+            for journal in self.world.journals:
+                journal.lose_side(spec, error)
+            raise
         if spec.side_fails_at is not None:
             error = Boom("side")
             for journal in self.world.journals:

@@ -14,7 +14,7 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
-from .behaviour import Attempt, breaks_predicate, is_retried, parts_of
+from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .scenario import Scenario, StageSpec
@@ -33,7 +33,7 @@ class World:
         """Return the journal of the run that an item belongs to."""
         if len(self.journals) == 1:
             return self.journals[0]
-        return self.journals[text.lstrip("(<['\"")[0] == "b"]
+        return self.journals[text.lstrip("(<['\"\\")[0] == "b"]
 
 
 class Journal:
@@ -76,6 +76,7 @@ class Journal:
         cancel_at = self.consumer.cancel_at
         self.cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
+        self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
         self._idleness = Idleness(self)
 
     def note(self, what: str, *details: Any) -> None:
@@ -101,12 +102,7 @@ class Journal:
         """The source gives an item."""
         self.note("pull", str(item))
         self.pulled += 1
-        self.held += 1
-        window = self.scenario.window
-        # Of a list that is collected nobody sees when its elements leave the run.
-        blind = self.consumer.style == "collect"
-        if window is not None and self.held > window + self._slack and not blind:
-            self.problem(f"{self.held} items held, max_in_flight={window}")
+        self.hold()
         self.arrive(0)
         if self.pulled == self.scenario.source.count:
             self.is_all_pulled = True
@@ -146,7 +142,23 @@ class Journal:
         self.failures.append((fatal, error))
         self.is_ending = True
 
+    def lose_side(self, spec: StageSpec, error: BaseException) -> None:
+        """A side input was cancelled: whoever asks for it now fails."""
+        self.observed.lost_sides.add(spec.number)
+        self.fail(Fatal(spec.number, "side", "cancelled"), error)
+
     # Items
+
+    def hold(self) -> None:
+        """One more item takes a place in the window."""
+        self.held += 1
+        window = self.scenario.window
+        # Of a list that is collected nobody sees when its elements leave the run.
+        blind = self.consumer.style == "collect"
+        # Nor, at the end of the input, when items are dropped that are too few for a batch.
+        dropped = self._most_dropped if self.is_all_pulled else 0
+        if window is not None and self.held > window + self._slack + dropped and not blind:
+            self.problem(f"{self.held} items held, max_in_flight={window}")
 
     def arrive(self, number: int) -> None:
         """An item is on its way to a stage."""
@@ -236,6 +248,15 @@ class Call:
         journal, spec = self.journal, self.spec
         if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
             return
+        if spec.keys is not None or spec.target is not None:
+            return  # its items are not those that came next, or it was full at its size by then
+        if spec.max_weight is not None:
+            weight = sum(weight_of(journal.scenario.seed, spec, text) for text in self.parts)
+            if weight + HEAVIEST > spec.max_weight:
+                return  # it may have been full, or too full for the next one
+        # A generator begins when there is room, perhaps after that of a later batch.
+        if spec.is_generator and journal.scenario.window is not None:
+            return
         if journal.scenario.source.kind not in ("none", "memory", "stream") and sees_arrivals(
             journal.scenario, spec
         ):
@@ -268,7 +289,7 @@ class Call:
         journal.running[spec.number] -= 1
         self.given += 1
         if not spec.isolates:
-            journal.held += 1
+            journal.hold()
             journal.arrive(spec.number + 1)
 
     def resume(self, closing: bool = False) -> None:
@@ -350,10 +371,15 @@ class Call:
 
 
 def _slack_of(scenario: Scenario) -> int:
-    """Return how far a run may go beyond its window: a head of the line in each chain."""
+    """Return how far a run may go beyond its window: as far as heads of the line have to."""
     slack = 0
+    has_head = False
     for spec in scenario.stages:
-        slack += spec.expands or spec.kind == "process"
+        # What the head gives rests in a batch until that is full; then the batch is the head.
+        slack += spec.max_size if has_head and spec.kind == "batch" else 0
+        expands = spec.expands or spec.kind == "process"
+        has_head = has_head or expands
+        slack += expands
         slack += spec.effective_limit * spec.max_size if spec.isolates else 0
     # A source that waits for its next item has made sure of a place before; a list may take it.
     return slack + (1 if slack else 0)

@@ -379,6 +379,10 @@ assert_type(written, BatchTask[str, Never])
 assert_type(mixed, BatchTask[str, str | int])
 assert_type(whole_batch, BatchTask[int, list[int]])
 assert_type(total.max_size, int)
+assert_type(total.max_weight, float | None)
+assert_type(total.replace(max_size="auto", target_duration=1), BatchTask[int, int])
+assert_type(total.replace(batch_by=lambda item: (item % 2, "x")), BatchTask[int, int])
+assert_type(total.replace(weight=lambda item: 2 * item, max_weight=5), BatchTask[int, int])
 assert_type(total.replace(min_size=2, max_size=5), BatchTask[int, int])
 
 

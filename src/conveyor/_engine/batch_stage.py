@@ -22,7 +22,9 @@ from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
+    from ..options import TaskOptions
     from ..plan import StagePlan
+    from .grouping import GroupingBatcher
     from .pacing import Pacing
     from .run import Run
 
@@ -71,13 +73,23 @@ class BatchStage(Stage):
         super().__init__(run, plan)
         options = plan.options
         self._intake = intake
-        self._batcher: Batcher[Slot] = Batcher(
-            options.min_size, options.batch_size, options.max_wait
-        )
-        self._timed = options.max_wait is not None
+        self._batcher = self.make_batcher(options)
         self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
         self._keeps_time = False
         intake.on_ready = self.pump
+
+    def make_batcher(self, options: TaskOptions) -> Batcher[Slot] | GroupingBatcher[Slot]:
+        """
+        Return the rules that decide when a batch leaves.
+
+        :param options: of the task
+        """
+        return Batcher(options.min_size, options.batch_size, options.max_wait)
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a full batch at present."""
+        return self._batcher.max_size
 
     @property
     def items_taken(self) -> int:
@@ -101,22 +113,30 @@ class BatchStage(Stage):
         """Take in what the chain before us has ready; summon a worker if there is work for one."""
         intake = self._intake
         batcher = self._batcher
-        add = batcher.add
-        while (slot := intake.take()) is not None:
-            # Only the first item's time matters for the timer, but later ones become first.
-            if self._timed:
-                add(slot, current_time())
-            else:
-                add(slot)
-        if intake.exhausted and not batcher.closed:
+        slots = intake.take_slots()
+        if slots:
+            self.gather(slots)
+        if intake.closed and intake.exhausted and not batcher.closed:
             self._end_intake()
-        self._summon_if_due()
+        if self.wakeable:
+            self._summon_if_due()
+
+    def gather(self, slots: list[Slot]) -> None:
+        """
+        Add items to batches.
+
+        :param slots: of the items, at least one
+        """
+        batcher: Any = self._batcher  # that of make_batcher() here
+        # Only the first item's time matters for the timer, but later ones become first.
+        batcher.extend(slots, current_time() if batcher.timed else 0.0)
 
     def _summon_if_due(self) -> None:
         batcher = self._batcher
         # Somebody has to take a full batch, or to watch the clock for one that is not.
         if self.wakeable and (
-            batcher.full or (batcher.deadline is not None and not self._keeps_time)
+            batcher.full
+            or (batcher.timed and not self._keeps_time and batcher.deadline is not None)
         ):
             self.summon()
 
@@ -163,7 +183,7 @@ class BatchStage(Stage):
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             pacing = await call.begin()
-            batch = batcher.take(current_time() if self._timed else 0.0)
+            batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
                 slot = None  # no object of the user's is kept alive meanwhile
@@ -179,10 +199,10 @@ class BatchStage(Stage):
                 return self.pump()
 
     def _open_batch(self, batch: Batch) -> Slot:
-        first: Slot = batch.items[0]
-        slot = BatchSlot([each.value for each in batch.items], first.index)
+        index = batch.items[0].index
+        slot = BatchSlot(self._intake.empty(batch.items), index)
         self.counters.taken += 1
-        self.counters.batches += 1
+        self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)
         self.chain.append(slot)
         self._close_if_done()

@@ -11,10 +11,11 @@ trigger  rule
 ``end``  the input has ended, and it holds at least ``min_size``
 ======== ======================================================================================
 
-Nobody is free while the stage is busy, so a batch that is due by age goes on filling up to
-``max_size`` until it is taken. The age is that of the first item still here: items left over from
-a full batch keep their own arrival times. What remains at the end with fewer than ``min_size``
-items is not a batch; the owner drops it, and says so.
+With ``max_wait=0`` the age is reached at once, so whoever is free takes what is there; no clock is
+needed for that. Nobody is free while the stage is busy, so a batch that is due by age goes on
+filling up to ``max_size`` until it is taken. The age is that of the first item still here: items
+left over from a full batch keep their own arrival times. What remains at the end with fewer than
+``min_size`` items is not a batch; the owner drops it, and says so.
 
 Pure: no clock, no awaiting; the time is passed in.
 
@@ -25,19 +26,21 @@ itself, since it would have to wait, or to send slivers, while the stage is busy
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Sequence
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from ..statistics import BatchTrigger
 
 T = TypeVar("T")
-
-Trigger = Literal["size", "age", "end"]
 
 
 class Batch(NamedTuple):
     """Consecutive items that leave together, at least one, and why they leave."""
 
     items: list[Any]
-    trigger: Trigger
+    trigger: BatchTrigger
 
 
 class Batcher(Generic[T]):
@@ -47,15 +50,27 @@ class Batcher(Generic[T]):
     :param min_size: items a batch needs unless it is full, at least 1
     :param max_size: items a batch holds at most, at least *min_size*
     :param max_wait: seconds after which a batch may leave although it is not full, or ``None``
+    :ivar timed: whether it has to be told the time
     """
 
-    __slots__ = ("_arrivals", "_items", "closed", "max_size", "max_wait", "min_size")
+    __slots__ = (
+        "_arrivals",
+        "_items",
+        "_waits",
+        "closed",
+        "max_size",
+        "max_wait",
+        "min_size",
+        "timed",
+    )
 
     def __init__(self, min_size: int, max_size: int, max_wait: float | None = None) -> None:
         self.min_size = min_size
         self.max_size = max_size
         self.max_wait = max_wait
+        self.timed = bool(max_wait)
         self.closed = False
+        self._waits = max_wait != 0
         self._items: deque[T] = deque()
         self._arrivals: deque[float] = deque()
 
@@ -67,22 +82,33 @@ class Batcher(Generic[T]):
         Add *item* at the end.
 
         :param item: anything
-        :param now: clock reading, needed only with ``max_wait``
+        :param now: clock reading, needed only if ``timed``
         """
         self._items.append(item)
-        if self.max_wait is not None:
+        if self.timed:
             self._arrivals.append(now)
+
+    def extend(self, items: Sequence[T], now: float = 0.0) -> None:
+        """
+        Add several items at the end.
+
+        :param items: anything
+        :param now: clock reading, needed only if ``timed``
+        """
+        self._items.extend(items)
+        if self.timed:
+            self._arrivals.extend(repeat(now, len(items)))
 
     @property
     def full(self) -> bool:
         """Whether a batch may leave whatever the time is."""
         size = len(self._items)
-        return size >= self.max_size or (self.closed and size >= self.min_size)
+        return size >= self.max_size or (not self._waits and size >= self.min_size)
 
     @property
     def deadline(self) -> float | None:
         """Clock reading at which what is here becomes due by age; ``None``: not by waiting."""
-        if self.max_wait is None or len(self._items) < self.min_size:
+        if not self.max_wait or len(self._items) < self.min_size:
             return None
         return self._arrivals[0] + self.max_wait
 
@@ -90,7 +116,7 @@ class Batcher(Generic[T]):
         """
         Remove and return the next batch, ``None`` if none is due.
 
-        :param now: clock reading, needed only with ``max_wait``
+        :param now: clock reading, needed only if ``timed``
         """
         size = len(self._items)
         if size >= self.max_size:
@@ -100,7 +126,7 @@ class Batcher(Generic[T]):
         if self.closed:
             return self._leave(size, "end")
         deadline = self.deadline
-        if deadline is not None and now >= deadline:
+        if not self._waits or (deadline is not None and now >= deadline):
             return self._leave(size, "age")
         return None
 
@@ -111,6 +137,7 @@ class Batcher(Generic[T]):
         :return: the items that will never be in a batch, fewer than ``min_size``; they are removed
         """
         self.closed = True
+        self._waits = False
         short = len(self._items) % self.max_size
         if short >= self.min_size:
             return []
@@ -125,7 +152,7 @@ class Batcher(Generic[T]):
         self._items.clear()
         self._arrivals.clear()
 
-    def _leave(self, size: int, trigger: Trigger) -> Batch:
+    def _leave(self, size: int, trigger: BatchTrigger) -> Batch:
         if size == len(self._items):
             items = list(self._items)
             self.clear()

@@ -6,12 +6,14 @@ Only the calls themselves and the rare outcomes are counted on the way; the rest
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..error_handling import LedgerError
 
 if TYPE_CHECKING:
+    from ..statistics import BatchTrigger
     from .stage import Stage
 
 
@@ -20,12 +22,12 @@ class Counters:
     Counts of one stage.
 
     ``taken``, ``left`` and ``added`` are the ledger: slots that came in, that ended here without a
-    result, and that an expansion linked in. The others are for people, in items.
+    result, and that an expansion linked in. The others are for people, in items; ``triggers`` in
+    batches that left for each.
     """
 
     __slots__ = (
         "added",
-        "batches",
         "dropped",
         "filtered",
         "left",
@@ -33,6 +35,7 @@ class Counters:
         "retried",
         "skipped",
         "taken",
+        "triggers",
     )
 
     def __init__(self) -> None:
@@ -43,8 +46,8 @@ class Counters:
         self.skipped = 0
         self.retried = 0
         self.dropped = 0
-        self.batches = 0
         self.merged = 0
+        self.triggers: Counter[BatchTrigger] = Counter()
 
     @property
     def passed_on(self) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import deque
 from sys import maxsize
-from typing import Any
 
 from .sequence import Chain, Slot
 
@@ -44,9 +43,9 @@ class OrderedChain(Chain):
             self._tell(after)
         return head
 
-    def take_all(self, limit: int = maxsize) -> list[Any]:
+    def take_slots(self, limit: int = maxsize) -> list[Slot]:
         """
-        Unlink the slots that may leave and return their values.
+        Unlink and return the slots that may leave.
 
         :param limit: how many at most
         """
@@ -61,7 +60,7 @@ class OrderedChain(Chain):
         root.next = slot
         if taken and self.watched:
             self._tell(slot)
-        return self.empty(taken)
+        return taken
 
 
 class ArrivalChain(Chain):
@@ -95,9 +94,9 @@ class ArrivalChain(Chain):
         self._unlink(slot)
         return slot
 
-    def take_all(self, limit: int = maxsize) -> list[Any]:
+    def take_slots(self, limit: int = maxsize) -> list[Slot]:
         """
-        Unlink the slots that may leave and return their values.
+        Unlink and return the slots that may leave.
 
         :param limit: how many at most
         """
@@ -113,7 +112,7 @@ class ArrivalChain(Chain):
             slot.next = slot.previous = root
         if self.watched and root.next is not head:
             self._tell(root.next)
-        return self.empty(taken)
+        return taken
 
     def clear(self) -> None:
         """Unlink everything."""

@@ -156,8 +156,12 @@ class Run:
         self.window.stop()
         self._ended.set()
         if self._task_group is not None:
-            self._task_group.cancel_scope.cancel()
-        self._stopped = True
+            scope = self._task_group.cancel_scope
+            # Who cancels the consumer as well has nothing to add, and must not meet us: on asyncio
+            # AnyIO counts what it asked of our task off the consumer's if it leaves both scopes.
+            scope.shield = True
+            scope.cancel()
+            self._stopped = True  # not without a group: execute() stops the one that it makes
 
     def abandon(self) -> None:
         """End the run because its consumer is gone; a later failure is logged."""
@@ -197,15 +201,6 @@ class Run:
         :raises BaseException: a cancellation that came meanwhile, afterwards
         """
         await outlast(self._joined)
-
-    async def join_if_begun(self) -> None:
-        """
-        As :meth:`join`, but do not wait for a run whose task has not taken its first step.
-
-        :raises BaseException: a cancellation that came meanwhile, afterwards
-        """
-        if self._task_group is not None:
-            await self.join()
 
     @property
     def was_cut_short(self) -> bool:

@@ -29,7 +29,7 @@ because expansion needs insertion in the middle.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from sys import maxsize
 from typing import Any
 
@@ -120,7 +120,7 @@ class Chain:
 
     def slot_for(self, value: Any, index: int) -> Slot:
         """
-        Return a slot to append, a spare one if there is any.
+        Return a slot to link in, a spare one if there is any.
 
         :param value: the item
         :param index: of the input item
@@ -166,6 +166,25 @@ class Chain:
         slot.next = place
         before.next = place.previous = slot
 
+    def insert_values(self, place: Slot, values: Iterable[Any]) -> list[Slot]:
+        """
+        Link in a slot for each of the values before *place*, and return the slots (rule 3).
+
+        :param place: a slot of this chain
+        :param values: what its item becomes
+        """
+        before = place.previous
+        slots: list[Slot] = []
+        for value in values:
+            slot = self.slot_for(value, place.index)
+            slot.previous = before
+            before.next = slot
+            before = slot
+            slots.append(slot)
+        before.next = place
+        place.previous = before
+        return slots
+
     def finish(self, slot: Slot) -> None:
         """
         Say that *slot* has its result and may leave when its turn comes.
@@ -178,13 +197,21 @@ class Chain:
         """Unlink and return the next slot that may leave, ``None`` if there is none at present."""
         raise NotImplementedError
 
+    def take_slots(self, limit: int = maxsize) -> list[Slot]:
+        """
+        Unlink and return the slots that may leave.
+
+        :param limit: how many at most
+        """
+        raise NotImplementedError
+
     def take_all(self, limit: int = maxsize) -> list[Any]:
         """
         Unlink the slots that may leave and return their values.
 
         :param limit: how many at most
         """
-        raise NotImplementedError
+        return self.empty(self.take_slots(limit))
 
     def empty(self, slots: list[Slot]) -> list[Any]:
         """

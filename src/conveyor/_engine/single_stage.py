@@ -49,6 +49,16 @@ class SingleStage(Stage):
         if self.wakeable:
             self.summon()
 
+    def put_all(self, slots: list[Slot]) -> None:
+        """
+        Queue several slots.
+
+        :param slots: of the stage's chain, at least one
+        """
+        self.queue.extend(slots)
+        if self.wakeable:
+            self.summon()
+
     @property
     def backlog(self) -> int:
         """Workers that would find work at present, as far as more than one may be summoned."""

@@ -100,7 +100,6 @@ class Source(Upstream):
         self._run = run
         self._data = data
         self.chain = chain
-        chain.most_spare = run.window.size
         self._left = 0  # in the present burst
         self._burst = 1
         self._turns = stage_count + 2

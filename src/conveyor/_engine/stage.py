@@ -6,7 +6,7 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,11 @@ class Stage(WorkerPool, Upstream):
         self._turns: list[Event] = []
 
     @property
+    def batch_size(self) -> int:
+        """Items in a full batch at present; 0 if there are none."""
+        return 0
+
+    @property
     def items_taken(self) -> int:
         """Items that have come in so far."""
         return self.counters.taken
@@ -88,9 +93,19 @@ class Stage(WorkerPool, Upstream):
                 except BaseException as error:
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
                     raise examined  # noqa: B904 - it has a cause if it needs one
+                if self.run.stopping:
+                    raise RunStopped  # in the very turn in which they came
             if self._call is None:
-                self._call = Call(function, self.plan.options, self.counters, self.run)
+                self._call = self.make_call(function)
         return self._call
+
+    def make_call(self, function: Callable[[Any], Any]) -> Call:
+        """
+        Return the call that workers make.
+
+        :param function: the user's, side inputs bound
+        """
+        return Call(function, self.plan.options, self.counters, self.run)
 
     # What becomes of a result
 
@@ -148,8 +163,8 @@ class Stage(WorkerPool, Upstream):
         if more - 1 <= window.room:
             window.held += more
             at_once += more
-        for value in islice(values, at_once):
-            self.add_child(slot, value)
+        self.counters.added += at_once
+        self.emit_all(self.chain.insert_values(slot, islice(values, at_once)))
         if at_once < len(values):
             await Expansion(self, slot).from_iterable(values[at_once:], None)
         self.discard(slot)
@@ -161,7 +176,7 @@ class Stage(WorkerPool, Upstream):
         :param slot: the item's place; the child goes before it
         :param value: the child's
         """
-        child = Slot(value, slot.index)
+        child = self.chain.slot_for(value, slot.index)
         self.insert(slot, child)
         self.emit(child)
 

@@ -32,3 +32,16 @@ class Upstream:
             self.chain.finish(slot)
         else:
             self.following.put(slot)
+
+    def emit_all(self, slots: list[Slot]) -> None:
+        """
+        Hand on several slots, in their order.
+
+        :param slots: of the chain
+        """
+        if self.following is None:
+            finish = self.chain.finish
+            for slot in slots:
+                finish(slot)
+        elif slots:
+            self.following.put_all(slots)

@@ -27,12 +27,15 @@ class Window:
     :param size: items held at most, at least 1
     :param resting: items that may be held without ever moving unless more come, less than *size*;
         those in batches that are being gathered
+    :param extra: how many of those each task with separate batches per key may let rest beyond what
+        one batch needs, or one whose batches grow beyond what they need at first
     """
 
-    __slots__ = ("_expansions", "_source", "held", "resume_at", "size", "wanted")
+    __slots__ = ("_expansions", "_source", "extra", "held", "resume_at", "size", "wanted")
 
-    def __init__(self, size: int, resting: int = 0) -> None:
+    def __init__(self, size: int, resting: int = 0, extra: int = 0) -> None:
         self.size = size
+        self.extra = extra
         self.held = 0
         # Waking costs as much as working on several items, so let room gather first; an eighth is
         # little enough to keep every worker busy meanwhile. But do not wait for items that wait

@@ -9,10 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_stage import BatchStage
+from .grouped_stage import GroupedBatchStage
 from .ordering import ArrivalChain, OrderedChain
 from .process_stage import ProcessStage
 from .sequence import Chain, Slot
 from .single_stage import SingleStage
+from .sized_stage import SizedBatchStage
 from .source import NO_DATA, Source
 from .stage import Stage
 from .window import Window
@@ -29,23 +31,28 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     Return the window for a run of these stages.
 
     A batch task needs room for the batches its calls work on; several need room for the items that
-    each of them is gathering, or every place could be taken by batches that never fill.
+    each of them is gathering, or every place could be taken by batches that never fill. One that
+    gathers many at once, for its keys, or has yet to find the size of its batches, gets a share of
+    the places beyond that.
 
     :param plans: the stages
     :param wanted: the user's ``max_in_flight``, if given
     :raises ValueError: if *wanted* is too small for the limits and batch sizes
     """
     needs = [
-        (plan.name, (plan.options.concurrency_limit or 1) * plan.options.batch_size)
+        (plan.name, (plan.options.concurrency_limit or 1) * plan.options.least_batch_size)
         for plan in plans
     ]
-    batch_sizes = [plan.options.batch_size for plan in plans if plan.kind == "batch"]
+    batches = [plan.options for plan in plans if plan.kind == "batch"]
     # A process keeps a place for itself and one for the value it is about to give.
     processes = sum(plan.kind == "process" for plan in plans)
-    resting = sum(size - 1 for size in batch_sizes) + 2 * processes
+    resting = sum(each.least_batch_size - 1 for each in batches) + 2 * processes
     if wanted is None:
         # A batch is gathered while others are worked on.
-        wanted = max(DEFAULT_WINDOW, sum(need for _, need in needs) + sum(batch_sizes))
+        most = sum(
+            (plan.options.concurrency_limit or 1) * plan.options.batch_size for plan in plans
+        )
+        wanted = max(DEFAULT_WINDOW, most + sum(each.batch_size for each in batches))
     for name, need in needs:
         if need > wanted:
             raise ValueError(
@@ -59,7 +66,10 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
             f"max_in_flight={wanted} is too small for the {what} of this pipeline together; "
             f"use with_context(max_in_flight={resting + 1}) or more"
         )
-    return Window(wanted, resting)
+    elastic = sum(each.batch_by is not None or each.max_size == "auto" for each in batches)
+    # Half of what is left, so that the other half is there for items that move.
+    extra = (wanted - 1 - resting) // (2 * elastic) if elastic else 0
+    return Window(wanted, resting + elastic * extra, extra)
 
 
 class Wiring(NamedTuple):
@@ -96,7 +106,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             if plan.kind == "process":
                 stage = ProcessStage(run, plan, intake)
             elif plan.kind == "batch":
-                stage = BatchStage(run, plan, intake)
+                stage = batch_stage(run, plan, intake)
             else:
                 stage = single = SingleStage(run, plan)
                 intake.on_ready = partial(_forward_in_order, intake, single)
@@ -108,12 +118,28 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
         stages.append(stage)
         upstream = stage
     for position, each in enumerate(chains):
+        each.most_spare = run.window.size
         members = [stage for stage in stages if stage.chain is each]
         for stage in members:
             stage.next_point = points[position] if position < len(points) else None
         each.on_head = partial(_let_head_go, members)
         each.on_empty = partial(_let_line_go, chains, points[:position])
     return Wiring(source, stages, chains)
+
+
+def batch_stage(run: Run, plan: StagePlan, intake: Chain) -> BatchStage:
+    """
+    Return the kind of batch stage that a task needs.
+
+    :param run: the run
+    :param plan: of the task
+    :param intake: the chain that ends here
+    """
+    if plan.options.weight is not None or plan.options.batch_by is not None:
+        return GroupedBatchStage(run, plan, intake)
+    if plan.options.max_size == "auto":
+        return SizedBatchStage(run, plan, intake)
+    return BatchStage(run, plan, intake)
 
 
 def _forward_in_order(intake: Chain, stage: SingleStage) -> None:

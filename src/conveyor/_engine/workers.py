@@ -121,7 +121,9 @@ class WorkerPool:
         # Everything that can go wrong in a worker, engine code included, ends in the run's
         # first-failure record; an error that bypassed it would leave the run waiting for ever.
         try:
-            await self.work(*args)
+            # The run may have stopped before our first step, which no cancellation prevents.
+            if not self.run.stopping:
+                await self.work(*args)
         except RunStopped:
             pass
         except BaseException as error:

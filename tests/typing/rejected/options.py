@@ -17,6 +17,7 @@ single_task(5)  # rejected
 single_task(text_length, retries=3)  # rejected
 single_task(retries=3)  # rejected
 single_task(max_size=3)  # rejected
+single_task(weight=len)  # rejected
 single_task(on_error="skip_batch")  # rejected
 single_task(on_error=lambda error, item: None)  # rejected
 single_task(on_error=lambda error: None)  # rejected
@@ -38,6 +39,12 @@ batch_task("1", 3)  # rejected
 batch_task(1, 2, 3)  # rejected
 batch_task(max_size=3, size=3)  # rejected
 batch_task(max_size=3, max_wait="1")  # rejected
+batch_task(max_size=3, weight=5, max_weight=9)  # rejected
+batch_task(max_size=3, weight=lambda item: str(item), max_weight=9)  # rejected
+batch_task(max_size=3, weight=len, max_weight="9")  # rejected
+batch_task(max_size=3, batch_by="key")  # rejected
+batch_task(max_size="large", target_duration=1)  # rejected
+batch_task(max_size="auto", target_duration="1")  # rejected
 batch_task(max_size=3, on_error="skip")  # rejected
 batch_task(max_size=3)(text_length)  # rejected
 batch_task(max_size=3, flatten=False)(text_length)  # rejected
