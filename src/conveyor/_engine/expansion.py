@@ -61,7 +61,6 @@ class Expansion:
                     # Unless it failed by itself it waits at a yield; its cleanup may await.
                     scope.shield = True
                     await close_iterator(values)
-                    scope.shield = False
                     raise
         else:
             try:
