@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import sys
 import weakref
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conveyor._engine import sequence
 from conveyor._engine.ordering import ArrivalChain, OrderedChain
 from conveyor._engine.sequence import Chain, Slot
 
@@ -502,3 +507,49 @@ def _is_in(chain: Chain, wanted: Slot) -> bool:
             return True
         slot = slot.next
     return False
+
+
+# Interrupts
+
+
+def interrupt(function: Callable[[], object], at: int) -> bool:
+    """Call *function*, raise ``KeyboardInterrupt`` before its n-th line; tell whether it came."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        if event == "call":
+            return trace if frame.f_code.co_filename == sequence.__file__ else None
+        lines += event == "line"
+        if event == "line" and lines == at:
+            raise KeyboardInterrupt
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(previous)
+    return False
+
+
+@both_kinds
+@pytest.mark.parametrize("action", ["insert", "clear"])
+def test_a_chain_that_an_interrupt_has_met_can_be_cleared(kind: type[Chain], action: str) -> None:
+    """Whichever line it strikes, the way from the first slot to the last has no loose end."""
+    for at in itertools.count(1):
+        chain = kind()
+        slots = filled(chain, 3)
+        if action == "insert":
+            was_struck = interrupt(lambda: chain.insert_values(slots[1], "abc"), at)  # noqa: B023
+            assert 3 <= len(chain) <= 6
+        else:
+            was_struck = interrupt(chain.clear, at)
+        chain.clear()
+        assert len(chain) == 0
+        if not was_struck:
+            break
+    assert at > 8

@@ -173,15 +173,14 @@ class Chain:
         :param place: a slot of this chain
         :param values: what its item becomes
         """
+        slots = [self.slot_for(value, place.index) for value in values]
         before = place.previous
-        slots: list[Slot] = []
-        for value in values:
-            slot = self.slot_for(value, place.index)
+        for slot in slots:
             slot.previous = before
+            # Before it is linked in: a KeyboardInterrupt in between must not leave a loose end.
+            slot.next = place
             before.next = slot
             before = slot
-            slots.append(slot)
-        before.next = place
         place.previous = before
         return slots
 
@@ -248,11 +247,10 @@ class Chain:
     def clear(self) -> None:
         """Unlink everything, so that no reference cycle outlives a run that was cut short."""
         root = self.root
-        slot = root.next
-        while slot is not root:
-            following = slot.next
+        # Slot by slot, so that it can be taken up again after a KeyboardInterrupt.
+        while (slot := root.next) is not root:
+            root.next = slot.next
             del slot.previous, slot.next
-            slot = following
         self.spare.clear()
         root.next = root.previous = root
 
