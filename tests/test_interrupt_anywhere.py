@@ -32,6 +32,7 @@ import conveyor
 from conveyor import Pipeline, batch_task, single_task
 from conveyor._engine.handoff import Handoff
 from conveyor._engine.run import Run
+from conveyor._engine.sequence import Chain
 from conveyor._engine.single_stage import SingleStage
 from conveyor._engine.stage import Stage
 from conveyor._engine.window import Window
@@ -48,7 +49,9 @@ class Alive:
 
     def __init__(self, is_failing: bool) -> None:
         self.open = 0
+        self.left_open = 0
         self.is_failing = is_failing
+        self.is_blocked = False
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -64,6 +67,8 @@ class Alive:
                 if item % 3 == 2:
                     await anyio.sleep(0.1)
                 yield item
+            if self.is_blocked:
+                await anyio.sleep_forever()
 
     async def slow(self, item: int) -> Any:
         with self.counted():
@@ -115,6 +120,16 @@ async def block(alive: Alive) -> None:
 
 async def collect(alive: Alive) -> None:
     await alive.stream().collect()
+
+
+async def busy(alive: Alive) -> None:
+    """Be cancelled with the run, and leave it to end by itself."""
+    alive.is_blocked = True
+    with anyio.move_on_after(0.15):
+        async with alive.stream():
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1)
+            alive.left_open = alive.open
 
 
 class Interrupter:
@@ -223,7 +238,7 @@ def strike_everywhere(
             patch.setattr(sys, "unraisablehook", lambda _: None)
             error = interrupter.run(backend, lambda: consume(alive))  # noqa: B023
             bare = isinstance(error, KeyboardInterrupt)
-            outcome = Outcome(repr(error), bare, is_interrupt(error), alive.open)
+            outcome = Outcome(repr(error), bare, is_interrupt(error), alive.open + alive.left_open)
             del error
             gc.collect(1 if interrupter.has_struck else 2)
         if not interrupter.has_struck:
@@ -244,6 +259,7 @@ ENDING = {
         Run.end,
         Run.worker_failed,
         Handoff.wake,
+        Chain.clear,
         Stage.stop,
         Stage.relieve,
         SingleStage.stop,
@@ -271,7 +287,7 @@ def test_an_interrupt_of_any_part_ends_the_run(consume: Any, anyio_backend_name:
         assert outcome.alive == 0
 
 
-@SURFACES
+@pytest.mark.parametrize("consume", [plain, block, collect, busy])
 @pytest.mark.parametrize("is_failing", [False, True])
 def test_an_interrupt_of_the_shutdown_does_not_break_it_off(
     consume: Any, is_failing: bool, anyio_backend_name: str
@@ -281,6 +297,19 @@ def test_an_interrupt_of_the_shutdown_does_not_break_it_off(
         strike_everywhere(anyio_backend_name, consume, ENDING.__contains__, 1, 5, is_failing)
     )
     assert len(outcomes) > 12
+    for outcome in outcomes:
+        assert outcome.is_bare, outcome
+        assert outcome.alive == 0
+
+
+@pytest.mark.parametrize("consume", [block, collect])
+def test_an_interrupt_of_the_runs_own_task_ends_the_run(
+    consume: Any, anyio_backend_name: str
+) -> None:
+    """Before every line of it, whether it is making its task group, waiting or leaving."""
+    own = Run.execute.__code__
+    outcomes = list(strike_everywhere(anyio_backend_name, consume, own.__eq__, 1, 1))
+    assert len(outcomes) > 6
     for outcome in outcomes:
         assert outcome.is_bare, outcome
         assert outcome.alive == 0

@@ -132,6 +132,7 @@ class PlainIterator(_Taking[T]):
                 await run.join()
             finally:
                 run.drop_results()
+                run.raise_interrupt()
             raise
         return result
 

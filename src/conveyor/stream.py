@@ -184,10 +184,11 @@ class PipelineStream(AsyncStream[Out]):
         finally:
             run.insist(run.finish)
             run.drop_results()
-        # An ordinary failure gives way to the body's own error, a KeyboardInterrupt does not.
-        if exc_info[0] is None or not isinstance(run.failure, Exception):
+            run.raise_interrupt()
+        # An ordinary failure gives way to the body's own error.
+        if exc_info[0] is None:
             run.raise_unseen()
-        if exc_info[0] is not None:
+        else:
             run.abandon()
         return None
 

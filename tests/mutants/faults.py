@@ -1131,6 +1131,7 @@ ENDING = [
                 await run.join()
             finally:
                 run.drop_results()
+                run.raise_interrupt()
             raise
 """,
         "            raise\n",
@@ -1356,6 +1357,90 @@ ENDING = [
         "_engine/run.py",
         "            self.insist(self.finish)\n",
         "            self.finish()\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "what an interrupt breaks off when a run stops is not taken up again",
+        "_engine/run.py",
+        "                    self.insist(self.stop)\n",
+        "                    self.stop()\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "a step of the shutdown that an interrupt breaks off is not taken again",
+        "_engine/run.py",
+        """\
+            self.fail(error, "raised while the pipeline was ending")
+            step()
+""",
+        """\
+            self.fail(error, "raised while the pipeline was ending")
+""",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an interrupt of the machinery comes out in a group",
+        "_engine/run.py",
+        """\
+        except BaseException as error:
+            # Nothing of ours""",
+        """\
+        except Exception as error:
+            # Nothing of ours""",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an interrupt of a worker is ignored",
+        "_engine/workers.py",
+        "        except RunStopped:\n",
+        "        except (RunStopped, KeyboardInterrupt):\n",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an interrupt of a call is ignored",
+        "_engine/run.py",
+        "        ordinary = isinstance(self.failure, Exception)\n",
+        """\
+        if isinstance(error, KeyboardInterrupt):
+            return
+        ordinary = isinstance(self.failure, Exception)
+""",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "an interrupt leaves a loose end in a chain",
+        "_engine/sequence.py",
+        """\
+            slot.next = place
+            before.next = slot
+            before = slot
+""",
+        """\
+            before.next = slot
+            slot.next = place
+            before = slot
+""",
+        ("test_sequence.py::test_a_chain_that_an_interrupt_has_met_can_be_cleared",),
+    ),
+    Fault(
+        "a chain that is half cleared cannot be cleared again",
+        "_engine/sequence.py",
+        """\
+            root.next = slot.next
+            del slot.previous, slot.next
+        self.spare""",
+        """\
+            following = slot.next
+            del slot.previous, slot.next
+            root.next = following
+        self.spare""",
+        ("test_sequence.py::test_a_chain_that_an_interrupt_has_met_can_be_cleared",),
+    ),
+    Fault(
+        "a cancellation hides an interrupt at the end of a block",
+        "stream.py",
+        "            run.raise_interrupt()\n",
+        "",
         ("test_interrupt_anywhere.py",),
     ),
     Fault(

@@ -97,18 +97,13 @@ class Run:
                 self.start_soon(self.source.feed)
                 try:
                     await self._ended.wait()
-                except get_cancelled_exc_class():
-                    raise
-                except BaseException as error:
-                    # A KeyboardInterrupt that met us; the group would wrap it.
-                    self.fail(error, "raised while the pipeline was running")
                 finally:
                     self.insist(self.stop)
         except get_cancelled_exc_class():
             raise
         except BaseException as error:
-            # Nothing of ours lets an error into the group, but a KeyboardInterrupt may hit the very
-            # code that records errors. Raised here, it would come out wrapped.
+            # Nothing of ours lets an error into the group, but a KeyboardInterrupt may hit us here,
+            # or the very code that records errors. Raised from here, it would come out wrapped.
             self.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
             self.insist(self.finish)
@@ -187,6 +182,7 @@ class Run:
             await self.join()
         finally:
             self.drop_results()
+            self.raise_interrupt()
         self.raise_unseen()
 
     def drop_results(self) -> None:
@@ -297,6 +293,17 @@ class Run:
         if self.failure is not None and not self._failure_seen:
             self._failure_seen = True
             raise self.failure
+
+    def raise_interrupt(self) -> None:
+        """
+        Raise the failure if it is to end the program and the consumer has not seen it.
+
+        Neither a cancellation nor an error of the consumer's own comes before that.
+
+        :raises BaseException: the failure itself, a KeyboardInterrupt for instance
+        """
+        if not isinstance(self.failure, Exception):
+            self.raise_unseen()
 
     def _bury(self) -> None:
         """Drop what nobody takes any more, though somebody may keep the stream; log a failure."""
