@@ -225,5 +225,5 @@ def test_ctrl_c_at_many_moments(backend: str, surface: str) -> None:
     outcomes: list[Any] = json.loads(done.stdout)
     for moment, status, output, errors in outcomes:
         assert (status, errors) == (0, ""), moment
-        assert output.splitlines()[-1] == "interrupted, 0 left", moment
+        assert output.splitlines()[-1:] == ["interrupted, 0 left"], moment
     assert [moment for moment, *_ in outcomes] == moments

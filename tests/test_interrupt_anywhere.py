@@ -132,6 +132,23 @@ async def busy(alive: Alive) -> None:
             alive.left_open = alive.open
 
 
+async def timed_out(alive: Alive) -> None:
+    with anyio.move_on_after(0.15):
+        await plain(alive)
+
+
+async def closing(alive: Alive) -> None:
+    iterator = aiter(alive.stream())
+    await anext(iterator)
+    if (task := native_task()) is not None:
+        task.cancel()
+    await iterator.aclose()
+
+
+def native_task() -> asyncio.Task[Any] | None:
+    return None if trio.lowlevel.in_trio_run() else asyncio.current_task()
+
+
 class Interrupter:
     """
     Raises ``KeyboardInterrupt`` before the n-th line that is run.
@@ -287,7 +304,7 @@ def test_an_interrupt_of_any_part_ends_the_run(consume: Any, anyio_backend_name:
         assert outcome.alive == 0
 
 
-@pytest.mark.parametrize("consume", [plain, block, collect, busy])
+@pytest.mark.parametrize("consume", [plain, block, collect, busy, timed_out, closing])
 @pytest.mark.parametrize("is_failing", [False, True])
 def test_an_interrupt_of_the_shutdown_does_not_break_it_off(
     consume: Any, is_failing: bool, anyio_backend_name: str

@@ -1444,6 +1444,20 @@ ENDING = [
         ("test_interrupt_anywhere.py",),
     ),
     Fault(
+        "a cancellation hides an interrupt at the end of a plain iteration",
+        "results.py",
+        "                run.raise_interrupt()\n",
+        "",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
+        "a cancellation hides an interrupt of a stream that is being closed",
+        "_engine/run.py",
+        "            self.raise_interrupt()\n",
+        "",
+        ("test_interrupt_anywhere.py",),
+    ),
+    Fault(
         "an ordinary failure hides an interrupt",
         "_engine/run.py",
         "        if self.failure is None or (ordinary and not isinstance(error, Exception)):\n",
