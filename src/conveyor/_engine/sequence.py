@@ -178,10 +178,10 @@ class Chain:
         for value in values:
             slot = self.slot_for(value, place.index)
             slot.previous = before
+            slot.next = place
             before.next = slot
             before = slot
             slots.append(slot)
-        before.next = place
         place.previous = before
         return slots
 
