@@ -130,6 +130,7 @@ HANDING_OVER = [
             await self.join()
         finally:
             self.drop_results()
+            self.raise_interrupt()
 """,
         """\
         await self.join()
