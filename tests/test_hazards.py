@@ -258,6 +258,7 @@ async def test_aclose_that_is_natively_cancelled_waits_all_the_same() -> None:
     stream = same(source)
     iterator = aiter(stream)
     await anext(iterator)
+    await ticks(40)  # others are ready by now
     closing = asyncio.create_task(stream.aclose())
     await anyio.sleep(1)
     closing.cancel()
