@@ -1354,13 +1354,6 @@ ENDING = [
         ("test_hazards.py::test_a_loop_that_has_ended_is_called_in_vain",),
     ),
     Fault(
-        "what an interrupt breaks off at the end of a run is not taken up again",
-        "_engine/run.py",
-        "            self.insist(self.finish)\n",
-        "            self.finish()\n",
-        ("test_interrupt_anywhere.py",),
-    ),
-    Fault(
         "what an interrupt breaks off when a run stops is not taken up again",
         "_engine/run.py",
         "                    self.insist(self.stop)\n",
