@@ -10,6 +10,70 @@ from __future__ import annotations
 
 from .fault import Fault
 
+DRAINING = [
+    Fault(
+        "a drain leaves a source where it blocks",
+        "_engine/source.py",
+        "            self._scope.cancel()\n",
+        "            pass\n",
+        ("test_drain.py::test_a_blocked_source_is_cancelled",),
+        seeds=100,
+    ),
+    Fault(
+        "a drain leaves a source waiting for room",
+        "_engine/source.py",
+        "        self._run.window.wake_source()\n",
+        "        pass\n",
+        ("test_drain.py::test_a_waiting_source_is_closed_uncancelled",),
+    ),
+    Fault(
+        "a drain cancels the cleanup of a source that waits",
+        "_engine/source.py",
+        "        with CancelScope() as self._scope, CancelScope() as scope:\n",
+        "        with CancelScope() as scope:\n            self._scope = scope\n",
+        (
+            "test_drain.py::test_a_waiting_source_is_closed_uncancelled",
+            "test_drain.py::test_an_item_that_comes_all_the_same_is_the_last",
+        ),
+    ),
+    Fault(
+        "a drain cancels what is in flight",
+        "_engine/draining.py",
+        "        run.source.drain()\n",
+        "        run.stop()\n",
+        ("test_drain.py::test_what_is_in_flight_comes_out",),
+        seeds=100,
+    ),
+    Fault(
+        "a drained run goes on pulling",
+        "_engine/draining.py",
+        "        run.source.drain()\n",
+        "        pass\n",
+        ("test_drain.py::test_what_is_in_flight_comes_out",),
+    ),
+    Fault(
+        "a later drain puts the timeout off",
+        "_engine/draining.py",
+        "        if timeout is not None and current_time() + timeout < self._patience.deadline:\n",
+        "        if timeout is not None:\n",
+        ("test_drain.py::test_the_earliest_timeout_holds",),
+    ),
+    Fault(
+        "the timeout of a drain takes away what is ready",
+        "_engine/draining.py",
+        "        if not ended.is_set() and not self._run.handoff.is_settled:\n",
+        "        if not ended.is_set():\n",
+        ("test_drain.py::test_a_slow_consumer_loses_nothing",),
+    ),
+    Fault(
+        "a drain before the start is forgotten",
+        "stream.py",
+        "        self._is_drained = True\n",
+        "        self._is_drained = False\n",
+        ("test_drain.py::test_a_stream_that_is_drained_before_it_starts_is_empty",),
+    ),
+]
+
 HANDING_OVER = [
     Fault(
         "an await between taking a result and handing it out",
@@ -401,7 +465,7 @@ BOUNDS = [
     Fault(
         "the source waits for no room",
         "_engine/source.py",
-        "            while window.held >= window.size and not self._run.stopping:\n",
+        "            while window.held >= window.size and not self._stopped:\n",
         "            while False:\n",
         ("test_window.py::test_the_read_ahead_is_bounded_at_every_moment",),
     ),
@@ -1018,15 +1082,15 @@ ENDING = [
     Fault(
         "a source that is blocked inside itself is not cancelled",
         "_engine/source.py",
-        "        with CancelScope() as scope:\n",
-        "        with CancelScope(shield=True) as scope:\n",
+        "        with CancelScope() as self._scope, CancelScope() as scope:\n",
+        "        with CancelScope() as self._scope, CancelScope(shield=True) as scope:\n",
         ("test_shutdown.py::test_a_blocked_source_is_cancelled",),
     ),
     Fault(
         "a source is asked for another item after the end",
         "_engine/source.py",
-        'the run\'s to cancel."""\n        self._left = 0\n',
-        'the run\'s to cancel."""\n',
+        "        self._stopped = True\n        self._left = 0\n",
+        "        self._stopped = True\n",
         ("test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",),
     ),
     Fault(
@@ -1143,4 +1207,14 @@ ENDING = [
     ),
 ]
 
-FAULTS = [*HANDING_OVER, *WAKING, *BOUNDS, *ORDER, *BATCHES, *CALLS, *FAILURES, *ENDING]
+FAULTS = [
+    *HANDING_OVER,
+    *WAKING,
+    *BOUNDS,
+    *ORDER,
+    *BATCHES,
+    *CALLS,
+    *FAILURES,
+    *DRAINING,
+    *ENDING,
+]

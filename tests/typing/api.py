@@ -539,3 +539,13 @@ async def probes() -> None:
         assert_type(await consumer.next(), int)
         assert_type(consumer.received, list[int])
     await check_task(length, ["a"], [1])
+
+
+# Draining
+
+
+async def drain() -> None:
+    stream = double([1])
+    assert_type(stream.drain(), None)
+    async with stream as results:
+        assert_type(results.drain(timeout=1.5), None)
