@@ -40,6 +40,7 @@ NAMES = [
     "StreamClosedError",
     "StreamConsumedError",
     "batch_task",
+    "from_thread",
     "get_current_context",
     "set_current_context",
     "single_task",
@@ -52,6 +53,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "threads": ["from_thread"],
     "context": [
         "Context",
         "ContextManager",

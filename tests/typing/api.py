@@ -22,6 +22,7 @@ from conveyor import (
     RetryConfig,
     SingleTask,
     batch_task,
+    from_thread,
     single_task,
 )
 from conveyor.calls import TaskCall
@@ -549,3 +550,9 @@ async def drain() -> None:
     assert_type(stream.drain(), None)
     async with stream as results:
         assert_type(results.drain(timeout=1.5), None)
+
+
+# Blocking data
+
+assert_type(from_thread([1]), AsyncStream[int])
+double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
