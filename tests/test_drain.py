@@ -284,6 +284,23 @@ async def test_the_earliest_timeout_holds() -> None:
         assert current_time() == 7.5
 
 
+async def test_a_source_that_shields_itself_is_waited_for() -> None:
+    """The source is in flight until it has ended; what shields itself is waited for."""
+
+    async def stubborn() -> AsyncIterator[int]:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(10)
+        yield 0
+
+    stream = slow(stubborn())
+    async with stream as results:
+        await anyio.sleep(1)
+        results.drain(timeout=5)
+        with pytest.raises(TimeoutError, match=r"within 5 s"):
+            await results.collect()
+    assert current_time() == 10  # nothing cancels what is shielded
+
+
 @pytest.mark.parametrize("mode", ["ordered", "as_completed"])
 async def test_a_slow_consumer_loses_nothing(mode: Any) -> None:
     """Results that only wait to be taken are not in flight; no timeout takes them away."""

@@ -3,15 +3,16 @@ Draining: the source is asked for nothing more, what has been pulled from it goe
 
 A run without a source that could bring more is a run like any other, so nothing but the source is
 told. It closes the first chain, the stages see the end of their input, one after the other, and the
-consumer sees the end of the results. Only the time that this may take is watched, by the run's own
-task, which has nothing else to do.
+consumer sees the end of the results. Only the time that this may take is watched, by a task of the
+run, if it is bounded.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, Event, current_time
+from anyio import current_time, sleep_until
 
 if TYPE_CHECKING:
     from .run import Run
@@ -26,8 +27,9 @@ class Draining:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._deadline = inf
         self._timeout = 0.0
-        self._patience = CancelScope()
+        self._has_started = False
 
     def begin(self, timeout: float | None) -> None:
         """
@@ -41,22 +43,24 @@ class Draining:
         if run.stopping:
             return
         run.source.drain()
-        if timeout is not None and current_time() + timeout < self._patience.deadline:
+        if timeout is not None and current_time() + timeout < self._deadline:
             self._timeout = timeout
-            self._patience.deadline = current_time() + timeout
+            self._deadline = current_time() + timeout
+            if self._has_started:
+                run.start_soon(self._watch, self._deadline)
 
-    async def watch(self, ended: Event) -> None:
-        """
-        Wait for the end of the run, and see to it that it comes in time.
+    def start(self) -> None:
+        """The run can start tasks now."""
+        self._has_started = True
+        if self._deadline < inf:
+            self._run.start_soon(self._watch, self._deadline)
 
-        :param ended: set at the end
-        """
-        with self._patience:
-            await ended.wait()
-        if not ended.is_set() and not self._run.handoff.is_settled:
+    async def _watch(self, deadline: float) -> None:
+        """End the run if it has not drained by itself until then; of several, the first does."""
+        await sleep_until(deadline)
+        if not self._run.handoff.is_settled:
             error = TimeoutError(
                 f"the run has not drained within {self._timeout:g} s; "
                 "what was still in flight has been cancelled"
             )
-            return self._run.fail(error, "raised while the pipeline was drained")
-        await ended.wait()
+            self._run.fail(error, "raised while the pipeline was drained")

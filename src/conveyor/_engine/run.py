@@ -97,8 +97,9 @@ class Run:
             async with create_task_group() as self._task_group:
                 # Also if the run has been stopped by now: the data is to be closed.
                 self.start_soon(self.source.feed)
+                self.draining.start()
                 try:
-                    await self.draining.watch(self._ended)
+                    await self._ended.wait()
                 except get_cancelled_exc_class():
                     raise
                 except BaseException as error:
