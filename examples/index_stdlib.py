@@ -4,7 +4,7 @@ Index the standard library of the running Python, then search it.
 ::
 
     paths ──▶ read ──▶ parse ──▶ store ──▶ progress
-           (threads) (threads)  (batches, one transaction each)
+  (thread) (threads) (threads)  (batches, one transaction each)
 
 Every module, class and function goes with its docstring into a full-text index in SQLite. Batches
 are committed while later files are still being parsed, so Ctrl-C leaves a database that can be
@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import anyio
 from anyio import to_thread
 
-from conveyor import ErrorHandler, batch_task, single_task
+from conveyor import ErrorHandler, batch_task, from_thread, single_task
 
 NOT_INDEXED = {"__pycache__", "dist-packages", "site-packages"}
 BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # where a node holds statements
@@ -143,7 +143,7 @@ async def index(root: Path, database: sqlite3.Connection) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        async with pipeline(find_sources(root)) as results:
+        async with pipeline(from_thread(find_sources(root))) as results:
             async for batch in results:
                 files += batch.files
                 definitions += batch.definitions

@@ -41,6 +41,7 @@ NAMES = [
     "StreamClosedError",
     "StreamConsumedError",
     "batch_task",
+    "from_thread",
     "get_current_context",
     "set_current_context",
     "single_task",
@@ -53,6 +54,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "threads": ["from_thread"],
     "context": [
         "Context",
         "ContextManager",

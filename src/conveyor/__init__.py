@@ -26,6 +26,7 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
@@ -65,6 +66,7 @@ from .rate import Rate
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
+from .threads import from_thread
 
 __all__ = [
     "FAIL",
@@ -96,6 +98,7 @@ __all__ = [
     "StreamClosedError",
     "StreamConsumedError",
     "batch_task",
+    "from_thread",
     "get_current_context",
     "set_current_context",
     "single_task",

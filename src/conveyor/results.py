@@ -97,6 +97,25 @@ class Results(_Taking[T]):
         """
         await self._run.close()
 
+    def drain(self, timeout: float | None = None) -> None:
+        """
+        End the run in an orderly way: pull nothing more, finish and deliver what has been pulled.
+
+        The source is closed; if it is blocked inside itself, it is cancelled there. Whoever
+        iterates goes on and gets what is still to come, a last, partial batch included, and then
+        the end, as if the data had ended here. Returns at once, so any task of the same event loop
+        can call it, the consumer too. Calling it again can only make the time shorter.
+
+        :param timeout: seconds that what is in flight may take, 0 or more; ``None`` for any time.
+            Then it is cancelled, and a ``TimeoutError`` raised after the results that were ready;
+            results that only wait to be taken are delivered at any time
+        :raises RuntimeError: on another event loop
+        :raises TypeError: if *timeout* is not a number
+        :raises ValueError: if *timeout* is negative
+        """
+        check_timeout(timeout)
+        self._run.draining.begin(timeout)
+
     def stats(self) -> RunStatistics:
         """Return what the run has counted so far."""
         return RunStatistics.of(self._run)
@@ -148,6 +167,16 @@ class PlainIterator(_Taking[T]):
         run = self._run
         if run is not None and not run.finished:
             run.host.call_soon(run.abandon)
+
+
+def check_timeout(timeout: object) -> None:
+    """Check the seconds that draining may take."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, or None for none, got {timeout!r}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be 0 or more, or None for none, got {timeout!r}")
 
 
 def _check_limit(limit: object) -> None:

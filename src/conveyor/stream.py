@@ -17,7 +17,7 @@ from ._engine.host import run_on_loop
 from ._engine.run import Run, bare
 from ._engine.source import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
-from .results import PlainIterator, Results, collect
+from .results import PlainIterator, Results, check_timeout, collect
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class PipelineStream(AsyncStream[Out]):
         self._context = context
         self._run: Run | None = None
         self._closed = False
+        self._is_drained = False
         self._block: tuple[TaskGroup, Results[Out]] | None = None
         self._iterator: PlainIterator[Out] | None = None
 
@@ -123,6 +124,8 @@ class PipelineStream(AsyncStream[Out]):
         self._check_unused()
         data, self._data = self._data, None
         self._run = Run(self._plans, data, self._context)
+        if self._is_drained:
+            self._run.draining.begin(None)
         return self._run
 
     def _check_unused(self) -> None:
@@ -230,6 +233,28 @@ class PipelineStream(AsyncStream[Out]):
         self._closed = True
         if self._run is not None:
             await self._run.close()
+
+    def drain(self, timeout: float | None = None) -> None:
+        """
+        End the run in an orderly way: pull nothing more, finish and deliver what has been pulled.
+
+        The source is closed; if it is blocked inside itself, it is cancelled there. Whoever
+        iterates goes on and gets what is still to come, a last, partial batch included, and then
+        the end, as if the data had ended here. Returns at once, so any task of the same event loop
+        can call it, the consumer too. Calling it again can only make the time shorter.
+        A stream that has not been started gives nothing then, and its data is closed.
+
+        :param timeout: seconds that what is in flight may take, 0 or more; ``None`` for any time.
+            Then it is cancelled, and a ``TimeoutError`` raised after the results that were ready;
+            results that only wait to be taken are delivered at any time
+        :raises RuntimeError: on another event loop
+        :raises TypeError: if *timeout* is not a number
+        :raises ValueError: if *timeout* is negative
+        """
+        check_timeout(timeout)
+        self._is_drained = True
+        if self._run is not None:
+            self._run.draining.begin(timeout)
 
     def stats(self) -> RunStatistics:
         """

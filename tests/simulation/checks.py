@@ -4,14 +4,17 @@ After a run: is what came out what the model says, and is everything accounted f
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from conveyor import RunStatistics
 
 from .failures import is_same
 from .model import Expected, Fatal, expect
+from .scenario import Scenario
 from .world import Journal
 
 if sys.version_info < (3, 11):
@@ -28,7 +31,7 @@ def check(journal: Journal, stats: RunStatistics | None) -> list[str]:
 class _Check:
     def __init__(self, journal: Journal, stats: RunStatistics | None) -> None:
         self.journal = journal
-        self.scenario = journal.scenario
+        self.scenario = _drained(journal) if journal.drained_at < math.inf else journal.scenario
         self.stats = stats
         self.how: str = journal.ending[0] if journal.ending else "nothing"
         journal.observed.is_over = self.how == "end"
@@ -177,6 +180,19 @@ class _Check:
                 counted.update(by_size=by_size, otherwise=batches - by_size)
             if counted != vars(tally):
                 self.found.append(f"stage {number} counted {counted}, not {vars(tally)}")
+
+
+def _drained(journal: Journal) -> Scenario:
+    """Return the scenario in which the source has by itself no more than what was pulled of it."""
+    source = journal.scenario.source
+    failed = {fatal.text for fatal, _ in journal.failures if fatal.number < 0}
+    cut = replace(
+        source,
+        count=journal.pulled,
+        fails_at=source.fails_at if "source" in failed else None,
+        cleanup_fails="cleanup" in failed,
+    )
+    return replace(journal.scenario, source=cut)
 
 
 def _agree(received: BaseException, fatal: Fatal, raised: BaseException) -> bool:

@@ -41,12 +41,27 @@ class Consumer:
     async def run(self) -> None:
         """Consume, and be cancelled if that is the plan."""
         spec = self.spec
+        if spec.drain_at is not None:
+            return await self.consume_and_drain(spec.drain_at)
         if spec.cancel_at is None:
             return await self.consume()
         if spec.cancel_by == "native" and current_backend() == "asyncio":
             return await self.cancel_natively(spec.cancel_at)
         with anyio.CancelScope(deadline=spec.cancel_at):
             await self.consume()
+
+    async def consume_and_drain(self, when: float) -> None:
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(self.drain, when)
+            await self.consume()
+            task_group.cancel_scope.cancel()
+
+    async def drain(self, when: float) -> None:
+        await nap(when)
+        if self.journal.is_ending:
+            return
+        self.journal.drain()
+        self.stream.drain()
 
     async def cancel_natively(self, when: float) -> None:
         task = asyncio.ensure_future(self.consume())

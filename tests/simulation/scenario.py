@@ -108,7 +108,8 @@ class ConsumerSpec:
     Who reads the results, how slowly, and what becomes of it.
 
     ``leave_after`` results it leaves, in the way ``leave_by`` says; at ``cancel_at`` it is
-    cancelled, by a scope or natively; ``patience`` bounds each wait for a result.
+    cancelled, by a scope or natively; ``patience`` bounds each wait for a result. At ``drain_at``
+    another task drains the run.
     """
 
     style: str = "collect"
@@ -119,6 +120,7 @@ class ConsumerSpec:
     patience: float | None = None
     cancel_at: int | None = None
     cancel_by: str = "scope"
+    drain_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class _Maker:
             parallelism=self.pick([None, None, None, 1, 2, 3]),
             source=source,
             stages=stages,
-            consumers=tuple(self.consumer() for _ in range(2 if self.twice else 1)),
+            consumers=tuple(self.consumer(source) for _ in range(2 if self.twice else 1)),
         )
 
     def timed_scenario(self) -> Scenario:
@@ -196,7 +198,7 @@ class _Maker:
             max_wait=self.pick([1, 2, 4]),
             target=None,
         )
-        consumers = (self.consumer(),)
+        consumers = (self.consumer(source),)
         return Scenario(
             self.seed, ordered=self.ordered, source=source, stages=(batch,), consumers=consumers
         )
@@ -345,7 +347,7 @@ class _Maker:
         spare = self.pick([None, 0, 0, 1, 2, 5, 16])
         return None if spare is None else smallest + spare
 
-    def consumer(self) -> ConsumerSpec:
+    def consumer(self, source: SourceSpec) -> ConsumerSpec:
         style = self.pick(["collect", "plain", "plain", "block", "block"])
         spec = ConsumerSpec(
             style=style,
@@ -353,7 +355,10 @@ class _Maker:
             patience=self.pick([0, 0.5, 1, 2]) if style == "block" and self.one_in(3) else None,
         )
         if self.calm or self.one_in(4):
-            return spec
+            # What another pipeline, a channel or a task has given so far is not to be seen.
+            if source.kind in ("none", "stream", "memory") or not self.one_in(5):
+                return spec
+            return replace(spec, drain_at=self.pick([0, 0, 1, 2, 3, 5, 8, 13]))
         ways = ["cancel"] if style == "collect" else ["cancel", "leave", "leave"]
         cancels = self.pick(ways) == "cancel"
         if cancels or (style != "collect" and self.one_in(4)):

@@ -56,6 +56,7 @@ class Journal:
         self.failures: list[tuple[Fatal, BaseException]] = []
         self.pulled = 0
         self.is_all_pulled = False
+        self.drained_at = math.inf
         self.received: list[Any] = []
         self.is_ending = False
         self.is_gone = False
@@ -101,6 +102,9 @@ class Journal:
     def pull(self, item: Any) -> None:
         """The source gives an item."""
         self.note("pull", str(item))
+        # In the very turn in which it is cancelled, an item may be on its way already.
+        if self._now > self.drained_at:
+            self.problem("the source gave an item although the run was drained")
         self.pulled += 1
         self.hold()
         self.arrive(0)
@@ -116,12 +120,20 @@ class Journal:
         """Code of the user's is called, or asked for more: not once the run was told to stop."""
         if self.run is not None and self.run.stopping:
             self.problem(f"{whom} although the run was told to stop")
+        if self.drained_at < math.inf and whom.startswith("the source"):
+            self.problem(f"{whom} although the run was drained")
 
     def receive(self, result: Any) -> None:
         """The consumer gets a result."""
         self.note("receive", str(result))
         self.received.append(result)
         self.leave(str(result))
+
+    def drain(self) -> None:
+        """The run is told to drain."""
+        self.note("drain")
+        self.drained_at = self._now
+        self.is_all_pulled = True
 
     def end(self, *ending: Any) -> None:
         """The consumer has the outcome: whatever runs now, runs on behind its back."""

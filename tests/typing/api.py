@@ -22,6 +22,7 @@ from conveyor import (
     RetryConfig,
     SingleTask,
     batch_task,
+    from_thread,
     single_task,
 )
 from conveyor.calls import TaskCall
@@ -543,3 +544,19 @@ async def probes() -> None:
         assert_type(await consumer.next(), int)
         assert_type(consumer.received, list[int])
     await check_task(length, ["a"], [1])
+
+
+# Draining
+
+
+async def drain() -> None:
+    stream = double([1])
+    assert_type(stream.drain(), None)
+    async with stream as results:
+        assert_type(results.drain(timeout=1.5), None)
+
+
+# Blocking data
+
+assert_type(from_thread([1]), AsyncStream[int])
+double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))

@@ -24,4 +24,7 @@ Shutdown, whatever the reason (end, failure, consumer gone, cancelled from outsi
 4. The task group joins them all.
 5. On a natural end the ledger is checked.
 6. The consumer is woken: it takes what was ready, then learns the outcome.
+
+Draining (:mod:`.draining`) is no shutdown: the source takes step 2 alone, and the rest is a run
+whose data has ended.
 """

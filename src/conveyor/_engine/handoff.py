@@ -70,6 +70,11 @@ class Handoff:
         """Results delivered so far."""
         return self._taken - len(self.ready)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is missing but that the consumer takes what is ready."""
+        return self._chain.is_settled
+
     def wake(self) -> None:
         """Let a waiting consumer look again."""
         if self._event is not None:

@@ -19,6 +19,14 @@ class OrderedChain(Chain):
 
     __slots__ = ()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every result that can still be taken is ready; O(n)."""
+        slot = self.root.next
+        while slot.done:
+            slot = slot.next
+        return self.closed and slot is self.root
+
     def finish(self, slot: Slot) -> None:
         """
         Say that *slot* has its result.
@@ -71,6 +79,11 @@ class ArrivalChain(Chain):
     def __init__(self) -> None:
         super().__init__()
         self._ready: deque[Slot] = deque()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every result that can still be taken is ready; O(n)."""
+        return self.closed and len(self) == len(self._ready)
 
     def finish(self, slot: Slot) -> None:
         """

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from ..context import PipelineContext, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
 from .call import examine
+from .draining import Draining
 from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
@@ -66,6 +67,7 @@ class Run:
         self._task: Any
         self.source, self.stages, self._chains = wire(self, plans, data)
         self.handoff = Handoff(self, self._chains[-1])
+        self.draining = Draining(self)
 
     def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """
@@ -95,6 +97,7 @@ class Run:
             async with create_task_group() as self._task_group:
                 # Also if the run has been stopped by now: the data is to be closed.
                 self.start_soon(self.source.feed)
+                self.draining.start()
                 try:
                     await self._ended.wait()
                 finally:

@@ -118,6 +118,11 @@ class Chain:
         """Whether the chain is closed and empty: nothing will ever be taken again."""
         return self.closed and self.root.next is self.root
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every result that can still be taken is ready; O(n)."""
+        raise NotImplementedError
+
     def slot_for(self, value: Any, index: int) -> Slot:
         """
         Return a slot to link in, a spare one if there is any.

@@ -9,7 +9,8 @@ that the bursts double, unless the data take their time without awaiting anythin
 Asynchronous data is iterated and closed in one cancel scope, entered before the first item, so a
 source that holds scopes or task groups of its own is entered and left in order. On shutdown, a
 source that waits at a yield is asked for nothing more and closed uncancelled; one that is blocked
-inside itself is cancelled there, and closed uncancelled if it comes to a yield all the same.
+inside itself is cancelled there, and closed uncancelled if it comes to a yield all the same. A run
+that drains ends its source in the same way, and what has been pulled goes on.
 """
 
 from __future__ import annotations
@@ -103,11 +104,21 @@ class Source(Upstream):
         self._left = 0  # in the present burst
         self._burst = 1
         self._turns = stage_count + 2
+        self._stopped = False
+        self._scope: CancelScope | None = None
         self.pulled = 0
 
     def stop(self) -> None:
         """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
+        self._stopped = True
         self._left = 0
+
+    def drain(self) -> None:
+        """End early, although the run goes on."""
+        self.stop()
+        if self._scope is not None:
+            self._scope.cancel()
+        self._run.window.wake_source()
 
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
@@ -128,7 +139,7 @@ class Source(Upstream):
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         iterator = iter(items)
         try:
-            goes_on = not self._run.stopping
+            goes_on = not self._stopped
             while goes_on:
                 places = self._take_places()
                 began = current_time()
@@ -175,7 +186,8 @@ class Source(Upstream):
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().
-        with CancelScope() as scope:
+        # Two, so that what drain() cancels is shielded from, too.
+        with CancelScope() as self._scope, CancelScope() as scope:
             if isinstance(items, ScopedIterable):
                 async with items as results:
                     try:
@@ -192,7 +204,7 @@ class Source(Upstream):
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         # Stopped before our first step, or while a stream was entered: nobody would cancel us then.
-        if self._run.stopping:
+        if self._stopped:
             return
         window = self._run.window
         self._left = self._next_burst()
@@ -237,9 +249,9 @@ class Source(Upstream):
                     await checkpoint()
                 # The first item has had time to get to the consumer, if nothing holds it up.
                 self._turns = 1
-            while window.held >= window.size and not self._run.stopping:
+            while window.held >= window.size and not self._stopped:
                 await window.wait_as_source()
-        return not self._run.stopping
+        return not self._stopped
 
 
 async def close_iterator(iterator: Any) -> None:

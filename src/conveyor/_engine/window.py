@@ -89,6 +89,13 @@ class Window:
         if self.held < self.size:
             self.wake()
 
+    def wake_source(self) -> None:
+        """Wake the source, if it waits, whatever the room, so that it can end."""
+        if self._source is not None:
+            self._source.set()
+            self._source = None
+            self.wanted = bool(self._expansions)
+
     def stop(self) -> None:
         """Wake all who wait, whatever the room, so that they can end."""
         while self._source is not None or self._expansions:
