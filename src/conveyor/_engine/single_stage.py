@@ -109,9 +109,10 @@ class SingleStage(Stage):
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
         while True:
             for _ in repeat(None, BURST):
-                if not queue:
+                try:
+                    slot = popleft()  # rather than asking each time whether there is one
+                except IndexError:
                     break
-                slot = popleft()
                 if self.wakeable and queue:
                     self.summon()
                 counters.taken += 1
