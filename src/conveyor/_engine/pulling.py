@@ -74,7 +74,7 @@ class Pulling:
         self._cancelled: type[BaseException] | tuple[()] = ()
         self._context: Context | None = None
         self.items: deque[Any] = deque()
-        self.stopped = False
+        self.stopped: bool = False
         self._ended = False
         self._error: BaseException | None = None
         # For what follows. Reentrant: a destructor may run inside, and call abandon().
