@@ -109,7 +109,7 @@ class Run:
             # or the very code that records errors. Raised from here, it would come out wrapped.
             self.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
-            self.finish()
+            self.insist(self.finish)
 
     def insist(self, step: Callable[[], None]) -> None:
         """
