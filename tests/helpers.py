@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-__all__ = ["block", "collect", "current_time", "plain", "three_ways", "ticks"]
+__all__ = [
+    "BatchLog",
+    "arriving",
+    "block",
+    "collect",
+    "current_time",
+    "plain",
+    "three_ways",
+    "ticks",
+]
 
 
 async def ticks(n: int) -> None:
@@ -34,3 +45,30 @@ async def collect(stream: Any) -> list[Any]:
 
 
 three_ways = pytest.mark.parametrize("consume", [plain, block, collect])
+
+
+# Batches
+
+
+class BatchLog:
+    """A batch function that records when it was called with what, and takes its time."""
+
+    def __init__(self, duration: float = 0) -> None:
+        self.duration = duration
+        self.calls: list[tuple[float, list[Any]]] = []
+
+    async def __call__(self, batch: list[Any]) -> list[Any]:
+        self.calls.append((current_time(), batch))
+        await anyio.sleep(self.duration)
+        return batch
+
+    @property
+    def batches(self) -> list[list[Any]]:
+        return [batch for _, batch in self.calls]
+
+
+async def arriving(*schedule: tuple[float, Any]) -> AsyncIterator[Any]:
+    """Yield each item at its time."""
+    for when, item in schedule:
+        await anyio.sleep(when - current_time())
+        yield item

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from conveyor import ErrorHandler, batch_task, single_task
-from helpers import current_time, ticks
+from helpers import BatchLog, arriving, current_time, ticks
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
 
@@ -19,35 +19,11 @@ class Poison(Exception):
     """What some items make a batch fail with."""
 
 
-class Log:
-    """A batch function that records when it was called with what, and takes its time."""
-
-    def __init__(self, duration: float = 0) -> None:
-        self.duration = duration
-        self.calls: list[tuple[float, list[Any]]] = []
-
-    async def __call__(self, batch: list[Any]) -> list[Any]:
-        self.calls.append((current_time(), batch))
-        await anyio.sleep(self.duration)
-        return batch
-
-    @property
-    def batches(self) -> list[list[Any]]:
-        return [batch for _, batch in self.calls]
-
-
 @single_task
 async def backwards(item: int) -> int:
     """Let later items overtake earlier ones."""
     await anyio.sleep(100 - item)
     return item
-
-
-async def arriving(*schedule: tuple[float, Any]) -> AsyncIterator[Any]:
-    """Yield each item at its time."""
-    for when, item in schedule:
-        await anyio.sleep(when - current_time())
-        yield item
 
 
 # What is in them
@@ -70,7 +46,7 @@ async def test_batches_are_as_full_as_they_can_be(
     count: int, options: dict[str, Any], expected: list[list[int]], mode: Any
 ) -> None:
     """max_size items each, by default min_size; the last one has what is left."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(**options)(log).with_execution_mode(mode)
     assert await task(range(count)).collect() == list(range(count))
     assert log.batches == expected
@@ -78,7 +54,7 @@ async def test_batches_are_as_full_as_they_can_be(
 
 async def test_in_an_ordered_run_a_batch_holds_consecutive_items() -> None:
     """Although they arrive the other way round."""
-    log = Log()
+    log = BatchLog()
     pipeline = backwards | batch_task(max_size=3)(log)
     assert await pipeline(range(8)).collect() == list(range(8))
     assert log.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
@@ -86,7 +62,7 @@ async def test_in_an_ordered_run_a_batch_holds_consecutive_items() -> None:
 
 async def test_as_completed_batches_form_as_items_arrive() -> None:
     """The first to come are in the first batch, at the time when it is full."""
-    log = Log()
+    log = BatchLog()
     pipeline = backwards | batch_task(max_size=3)(log)
     assert await pipeline.as_completed(range(8)).collect() == list(range(7, -1, -1))
     assert log.calls == [(95, [7, 6, 5]), (98, [4, 3, 2]), (100, [1, 0])]
@@ -95,7 +71,7 @@ async def test_as_completed_batches_form_as_items_arrive() -> None:
 @both_modes
 async def test_filtered_items_leave_no_gap_in_a_batch(mode: Any) -> None:
     """A batch is filled from what is left; children count one by one."""
-    log = Log()
+    log = BatchLog()
 
     @single_task
     def some(item: int) -> list[int] | None:
@@ -108,7 +84,7 @@ async def test_filtered_items_leave_no_gap_in_a_batch(mode: Any) -> None:
 
 async def test_results_of_a_batch_are_batched_anew() -> None:
     """Batch tasks in a row each have sizes of their own."""
-    first, second = Log(), Log()
+    first, second = BatchLog(), BatchLog()
     pipeline = batch_task(max_size=4)(first) | batch_task(max_size=3)(second)
     assert await pipeline(range(10)).collect() == list(range(10))
     assert first.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -136,7 +112,7 @@ async def test_batches_run_one_after_another(
     limit: int | None, times: list[float], mode: Any
 ) -> None:
     """By default; each starts when the one before it has ended."""
-    log = Log(duration=2)
+    log = BatchLog(duration=2)
     task = batch_task(max_size=5, concurrency_limit=limit)(log).with_execution_mode(mode)
     assert await task(range(20)).collect() == list(range(20))
     assert [when for when, _ in log.calls] == times
@@ -176,7 +152,7 @@ async def calls_for(
     schedule: list[tuple[float, Any]], duration: float = 0, mode: Any = "ordered", **options: Any
 ) -> list[tuple[float, list[Any]]]:
     """Return when a batch task was called with what, its items arriving on schedule."""
-    log = Log(duration)
+    log = BatchLog(duration)
     task = batch_task(**options)(log).with_execution_mode(mode)
     items = [item for _, item in schedule]
     assert await task(arriving(*schedule)).collect() == items
@@ -295,7 +271,7 @@ async def test_with_a_wait_of_zero_a_free_stage_takes_what_is_there(
 async def test_with_a_wait_of_zero_items_of_one_moment_go_together() -> None:
     """Not one by one: what has come when the stage gets its turn is in the batch."""
     schedule = [(second, item) for second in (0.0, 1.0, 2.0) for item in "abc"]
-    log = Log()
+    log = BatchLog()
     task = single_task(same_item) | batch_task(max_size=9, max_wait=0)(log)
 
     async def bursts() -> AsyncIterator[list[str]]:
@@ -349,7 +325,7 @@ async def test_without_max_wait_a_batch_waits_for_more() -> None:
 
 async def test_the_age_counts_from_the_arrival_at_the_batch_task() -> None:
     """Not from when the item entered the pipeline."""
-    log = Log()
+    log = BatchLog()
 
     @single_task
     async def slow(item: int) -> int:
@@ -382,9 +358,9 @@ async def triggers_of(stream: Any) -> dict[str, int]:
 async def test_the_reasons_why_batches_left_are_counted(mode: Any) -> None:
     """One count for each trigger that there was; at the end of the input a full batch is full."""
     schedule = [(0.0, 0), (0.0, 1), (0.0, 2), (10.0, 3), (20.0, 4), (30.0, 5), (30.0, 6)]
-    task = batch_task(max_size=2, max_wait=1)(Log()).with_execution_mode(mode)
+    task = batch_task(max_size=2, max_wait=1)(BatchLog()).with_execution_mode(mode)
     assert await triggers_of(task(arriving(*schedule))) == {"size": 2, "age": 3}
-    task = batch_task(max_size=3)(Log()).with_execution_mode(mode)
+    task = batch_task(max_size=3)(BatchLog()).with_execution_mode(mode)
     assert await triggers_of(task(range(7))) == {"size": 2, "end": 1}
     assert await triggers_of(task(range(6))) == {"size": 2}
     assert await triggers_of(task(())) == {}
@@ -421,7 +397,7 @@ async def test_a_remainder_below_min_size_is_dropped_with_one_warning(
     caplog: pytest.LogCaptureFixture, mode: Any
 ) -> None:
     """Not processed, but said and counted, without the items themselves."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(min_size=3, max_size=4, task_name="store")(log).with_execution_mode(mode)
     async with task(["secret"] * 10) as results:
         assert len(await results.collect()) == 8
@@ -437,11 +413,11 @@ async def test_a_remainder_below_min_size_is_dropped_with_one_warning(
 
 async def test_an_input_below_min_size_is_dropped_whole(caplog: pytest.LogCaptureFixture) -> None:
     """The function is not called at all."""
-    log = Log()
+    log = BatchLog()
     assert await batch_task(min_size=5)(log)(range(4)).collect() == []
     assert log.calls == []
     message = (
-        "task 'Log': 4 item(s) left at the end of the input are fewer than min_size=5 "
+        "task 'BatchLog': 4 item(s) left at the end of the input are fewer than min_size=5 "
         "and were dropped"
     )
     assert warnings(caplog) == [("conveyor", logging.WARNING, message)]
@@ -449,9 +425,9 @@ async def test_an_input_below_min_size_is_dropped_whole(caplog: pytest.LogCaptur
 
 async def test_each_batch_task_says_what_it_dropped(caplog: pytest.LogCaptureFixture) -> None:
     """One warning each, and the sum in the statistics."""
-    pipeline = batch_task(min_size=4, task_name="fours")(Log()) | batch_task(
+    pipeline = batch_task(min_size=4, task_name="fours")(BatchLog()) | batch_task(
         min_size=3, task_name="threes"
-    )(Log())
+    )(BatchLog())
     async with pipeline(range(11)) as results:
         assert await results.collect() == [0, 1, 2, 3, 4, 5]
         stats = results.stats()
@@ -468,7 +444,7 @@ async def test_nothing_is_said_if_nothing_is_dropped(
     count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither for a remainder that suffices nor for no remainder."""
-    task = batch_task(min_size=3, max_size=4)(Log())
+    task = batch_task(min_size=3, max_size=4)(BatchLog())
     assert await task(range(count)).collect() == list(range(count))
     assert warnings(caplog) == []
 
@@ -476,7 +452,7 @@ async def test_nothing_is_said_if_nothing_is_dropped(
 async def test_nothing_is_said_when_the_consumer_leaves(caplog: pytest.LogCaptureFixture) -> None:
     """What is not processed then is what the consumer did not want."""
     items = arriving(*[(0.0, number) for number in range(5)], (1000.0, 5))
-    async with batch_task(min_size=3)(Log())(items) as results:
+    async with batch_task(min_size=3)(BatchLog())(items) as results:
         assert [await anext(results) for _ in range(3)] == [0, 1, 2]
     assert warnings(caplog) == []
 

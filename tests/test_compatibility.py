@@ -88,7 +88,7 @@ async def numbers(*values: Any) -> AsyncIterator[Any]:
 async def drain(stream: AsyncIterable[Any], into: list[Any]) -> None:
     """Move results over one by one, so that those before an error are kept."""
     async for result in stream:
-        into.append(result)  # noqa: PERF401
+        into.append(result)  # noqa: PERF401 - see above
 
 
 @single_task

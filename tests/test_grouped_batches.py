@@ -10,33 +10,9 @@ import anyio
 import pytest
 
 from conveyor import batch_task, get_current_context, single_task
-from helpers import current_time
+from helpers import BatchLog, arriving, current_time
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
-
-
-class Log:
-    """A batch function that records when it was called with what."""
-
-    def __init__(self, duration: float = 0) -> None:
-        self.duration = duration
-        self.calls: list[tuple[float, list[Any]]] = []
-
-    async def __call__(self, batch: list[Any]) -> list[Any]:
-        self.calls.append((current_time(), batch))
-        await anyio.sleep(self.duration)
-        return batch
-
-    @property
-    def batches(self) -> list[list[Any]]:
-        return [batch for _, batch in self.calls]
-
-
-async def arriving(*schedule: tuple[float, Any]) -> AsyncIterator[Any]:
-    """Yield each item at its time."""
-    for when, item in schedule:
-        await anyio.sleep(when - current_time())
-        yield item
 
 
 def itself(item: Any) -> Any:
@@ -49,7 +25,7 @@ def itself(item: Any) -> Any:
 @both_modes
 async def test_batches_are_bounded_in_weight(mode: Any) -> None:
     """Items stay in order; what does not fit is in the next batch; the reasons are counted."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=3, weight=itself, max_weight=10)(log).with_execution_mode(mode)
     async with task([5, 5, 6, 6, 1, 1, 1, 12, 1]) as results:
         assert await results.collect() == [5, 5, 6, 6, 1, 1, 1, 12, 1]
@@ -72,7 +48,7 @@ async def test_in_an_ordered_run_items_are_weighed_in_input_order() -> None:
         await anyio.sleep(10 - item)
         return 2 * item
 
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=9, weight=weigh, max_weight=7, retry_attempts=2)(log)
     assert await (backwards | task)(range(5)).collect() == [0, 2, 4, 6, 8]
     assert weighed == [0, 2, 4, 6, 8]
@@ -82,7 +58,7 @@ async def test_in_an_ordered_run_items_are_weighed_in_input_order() -> None:
 @both_modes
 async def test_a_batch_that_does_not_weigh_enough_waits_for_its_time(mode: Any) -> None:
     """max_wait counts from the first item of the batch; one that is full leaves at once."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=9, max_wait=5, weight=itself, max_weight=10)(log)
     schedule = [(0.0, 4), (1.0, 4), (2.0, 4), (8.0, 10), (20.0, 1)]
     assert await task.with_execution_mode(mode)(arriving(*schedule)).collect() == [4, 4, 4, 10, 1]
@@ -91,7 +67,7 @@ async def test_a_batch_that_does_not_weigh_enough_waits_for_its_time(mode: Any) 
 
 async def test_while_the_stage_is_busy_a_due_batch_fills_up_to_its_weight() -> None:
     """As it does up to max_size."""
-    log = Log(duration=10)
+    log = BatchLog(duration=10)
     task = batch_task(max_size=9, max_wait=0.5, weight=itself, max_weight=3)(log)
     schedule = [(float(second), 1) for second in range(6)]
     await task(arriving(*schedule)).collect()
@@ -100,7 +76,7 @@ async def test_while_the_stage_is_busy_a_due_batch_fills_up_to_its_weight() -> N
 
 async def test_with_a_wait_of_zero_weight_is_a_bound_all_the_same() -> None:
     """A free stage takes what is there, as far as it fits."""
-    log = Log(duration=10)
+    log = BatchLog(duration=10)
     task = batch_task(max_size=9, max_wait=0, weight=itself, max_weight=5)(log)
     schedule = [(0.0, 1), (1.0, 3), (2.0, 1), (3.0, 3), (4.0, 1)]
     await task(arriving(*schedule)).collect()
@@ -109,7 +85,7 @@ async def test_with_a_wait_of_zero_weight_is_a_bound_all_the_same() -> None:
 
 async def test_a_remainder_that_is_too_small_is_dropped() -> None:
     """A batch that is full by weight needs no min_size, the last one does."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(min_size=2, max_size=4, weight=itself, max_weight=10)(log)
     async with task([10, 3, 3, 5]) as results:
         assert await results.collect() == [10, 3, 3]
@@ -121,7 +97,7 @@ async def test_a_remainder_that_is_too_small_is_dropped() -> None:
 @pytest.mark.parametrize("limit", [1, 2])
 async def test_weighed_batches_share_a_window_as_small_as_can_be(limit: int, mode: Any) -> None:
     """A batch rests on fewer places than max_size, whatever its items weigh."""
-    task = batch_task(max_size=4, weight=itself, max_weight=5, concurrency_limit=limit)(Log(1))
+    task = batch_task(max_size=4, weight=itself, max_weight=5, concurrency_limit=limit)(BatchLog(1))
     pipeline = (task | task).with_context(max_in_flight=4 * limit + 3, execution_mode=mode)
     items = [number % 7 for number in range(100)]
     assert sorted(await pipeline(items).collect()) == sorted(items)
@@ -138,7 +114,7 @@ async def test_a_weight_function_that_fails_ends_the_run(on_error: Any, mode: An
             raise broken
         return 1
 
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=2, weight=weigh, max_weight=9, on_error=on_error, task_name="send")(
         log
     )
@@ -162,7 +138,7 @@ async def test_a_weight_that_makes_no_sense_fails_the_run(
     weight: Any, error: type[Exception], message: str
 ) -> None:
     """The message says what is wrong, without the weight itself, which may be the item."""
-    task = batch_task(max_size=2, weight=lambda _: weight, max_weight=9)(Log())
+    task = batch_task(max_size=2, weight=lambda _: weight, max_weight=9)(BatchLog())
     with pytest.raises(error) as caught:
         await task([1]).collect()
     assert str(caught.value) == message
@@ -175,7 +151,7 @@ async def test_a_weight_function_cannot_end_an_iteration(steering: type[BaseExce
     def weigh(item: int) -> int:
         raise steering
 
-    task = batch_task(max_size=2, weight=weigh, max_weight=9, task_name="send")(Log())
+    task = batch_task(max_size=2, weight=weigh, max_weight=9, task_name="send")(BatchLog())
     with pytest.raises(RuntimeError, match=f"^weight of task 'send' raised {steering.__name__}"):
         await task([1]).collect()
 
@@ -186,7 +162,11 @@ async def test_an_awaited_call_weighs_nothing() -> None:
     def weigh(item: int) -> int:
         raise AssertionError
 
-    assert await batch_task(max_size=2, weight=weigh, max_weight=9)(Log())([1, 2, 3]) == [1, 2, 3]
+    assert await batch_task(max_size=2, weight=weigh, max_weight=9)(BatchLog())([1, 2, 3]) == [
+        1,
+        2,
+        3,
+    ]
 
 
 # Keys
@@ -199,7 +179,7 @@ def first_letter(item: str) -> str:
 @both_modes
 async def test_each_key_has_batches_of_its_own(mode: Any) -> None:
     """They leave when they are full, what is left at the end by the order of first items."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=2, batch_by=first_letter)(log).with_execution_mode(mode)
     async with task(["a0", "b1", "c2", "b3", "b4", "a5", "a6"]) as results:
         received = await results.collect()
@@ -235,7 +215,7 @@ async def test_results_come_in_the_order_in_which_batches_leave() -> None:
 @both_modes
 async def test_a_key_with_few_items_holds_up_no_other(mode: Any) -> None:
     """Its batch is open for the whole run, and the results of the others come as they are ready."""
-    task = batch_task(max_size=2, batch_by=first_letter)(Log())
+    task = batch_task(max_size=2, batch_by=first_letter)(BatchLog())
     schedule = [(0.0, "rare"), *((float(n), f"b{n}") for n in range(6))]
     stream = task.with_execution_mode(mode)(arriving(*schedule))
     async with stream as results:
@@ -247,7 +227,7 @@ async def test_a_key_with_few_items_holds_up_no_other(mode: Any) -> None:
 
 async def test_each_batch_has_a_timer_of_its_own() -> None:
     """From its own first item; one that is full does not move that of another."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=3, max_wait=10, batch_by=first_letter)(log)
     schedule = [(0.0, "a0"), (2.0, "b1"), (3.0, "a2"), (4.0, "b3"), (5.0, "b4"), (6.0, "c5")]
     await task(arriving(*schedule, (30.0, "d6"))).collect()
@@ -256,7 +236,7 @@ async def test_each_batch_has_a_timer_of_its_own() -> None:
 
 async def test_under_load_a_due_batch_is_not_left_behind() -> None:
     """Batches that fill up all the time do not keep a small one waiting."""
-    log = Log(duration=2)
+    log = BatchLog(duration=2)
     task = batch_task(max_size=2, max_wait=3, batch_by=first_letter)(log)
     schedule = [(0.0, "rare"), *((0.5 + n / 2, f"b{n}") for n in range(20))]
     await task(arriving(*schedule)).collect()
@@ -266,7 +246,7 @@ async def test_under_load_a_due_batch_is_not_left_behind() -> None:
 
 async def test_with_a_wait_of_zero_a_free_stage_takes_the_oldest_key() -> None:
     """What is there of that key, and no other."""
-    log = Log(duration=10)
+    log = BatchLog(duration=10)
     task = batch_task(max_size=5, max_wait=0, batch_by=first_letter)(log)
     schedule = [(0.0, "a0"), (1.0, "b1"), (2.0, "a2"), (3.0, "b3")]
     await task(arriving(*schedule)).collect()
@@ -276,7 +256,7 @@ async def test_with_a_wait_of_zero_a_free_stage_takes_the_oldest_key() -> None:
 @both_modes
 async def test_batches_by_key_are_bounded_in_weight(mode: Any) -> None:
     """Each key by itself."""
-    log = Log()
+    log = BatchLog()
     task = batch_task(max_size=9, batch_by=lambda item: item % 2, weight=itself, max_weight=10)(
         log
     ).with_execution_mode(mode)
@@ -288,7 +268,7 @@ async def test_batches_by_key_are_bounded_in_weight(mode: Any) -> None:
 @pytest.mark.parametrize("window", [4, 5, 6, 8, 20, None])
 async def test_more_keys_than_places_do_not_stop_the_run(window: int | None, mode: Any) -> None:
     """When too much rests in open batches the oldest one leaves, and the reason is counted."""
-    task = batch_task(max_size=4, batch_by=itself)(Log())
+    task = batch_task(max_size=4, batch_by=itself)(BatchLog())
     pipeline = task.with_context(max_in_flight=window, execution_mode=mode)
     items = [number % 700 for number in range(1400)]
     async with pipeline(items) as results:
@@ -301,7 +281,7 @@ async def test_more_keys_than_places_do_not_stop_the_run(window: int | None, mod
 @both_modes
 async def test_the_source_is_read_on_although_open_batches_rest(mode: Any) -> None:
     """It waits for room to gather, but not for items that wait for more."""
-    task = batch_task(max_size=82, batch_by=itself)(Log())
+    task = batch_task(max_size=82, batch_by=itself)(BatchLog())
     pipeline = task.with_context(max_in_flight=100, execution_mode=mode)
     assert sorted(await pipeline(range(300)).collect()) == list(range(300))
 
@@ -309,7 +289,7 @@ async def test_the_source_is_read_on_although_open_batches_rest(mode: Any) -> No
 async def test_half_of_the_window_is_for_open_batches() -> None:
     """And what one batch needs; the same ones leave early, whatever the times are."""
     for duration in (0, 3):
-        log = Log(duration)
+        log = BatchLog(duration)
         task = batch_task(max_size=3, batch_by=first_letter)(log)
         # One batch rests on 2 places and 1 is for what moves; half of the other 8, and 3, are 7.
         pipeline = task.with_context(max_in_flight=11)
@@ -334,9 +314,11 @@ async def test_keyed_batches_in_a_row_share_the_smallest_window(
             await anyio.sleep(item % 3)
             yield item
 
-    keyed = batch_task(max_size=4, batch_by=lambda item: item % 9, concurrency_limit=limit)(Log(1))
-    plain = batch_task(max_size=3)(Log(1))
-    small = batch_task(max_size=2, batch_by=itself)(Log(1))
+    keyed = batch_task(max_size=4, batch_by=lambda item: item % 9, concurrency_limit=limit)(
+        BatchLog(1)
+    )
+    plain = batch_task(max_size=3)(BatchLog(1))
+    small = batch_task(max_size=2, batch_by=itself)(BatchLog(1))
     smallest = max(4 * limit, 3 + 2 + 1 + 1)
     pipeline = (keyed | twice | plain | small).with_context(
         max_in_flight=smallest + spare, execution_mode=mode
@@ -346,7 +328,7 @@ async def test_keyed_batches_in_a_row_share_the_smallest_window(
 
 async def test_a_window_too_small_for_one_batch_of_each_is_refused() -> None:
     """As without keys."""
-    keyed = batch_task(max_size=4, batch_by=itself)(Log())
+    keyed = batch_task(max_size=4, batch_by=itself)(BatchLog())
     message = (
         "max_in_flight=6 is too small for the batch tasks of this pipeline together; use "
         "with_context(max_in_flight=7) or more"
@@ -400,7 +382,7 @@ async def test_a_key_that_cannot_be_one_fails_the_run(
     key: Any, error: type[Exception], message: str
 ) -> None:
     """The message names the type, not the key, which may be the item."""
-    task = batch_task(max_size=2, batch_by=lambda _: key, on_error="skip_item")(Log())
+    task = batch_task(max_size=2, batch_by=lambda _: key, on_error="skip_item")(BatchLog())
     with pytest.raises(error) as caught:
         await task([1]).collect()
     assert str(caught.value) == message
@@ -415,7 +397,9 @@ async def test_a_key_function_that_fails_ends_the_run(fails: str) -> None:
             raise ArithmeticError
         return Touchy()
 
-    task = batch_task(max_size=2, batch_by=key_of, on_error="skip_batch", task_name="send")(Log())
+    task = batch_task(max_size=2, batch_by=key_of, on_error="skip_batch", task_name="send")(
+        BatchLog()
+    )
     with pytest.raises(ArithmeticError) as caught:
         await task(range(5)).collect()
     assert caught.value.__notes__ == ["raised by batch_by of task 'send' for input item 1"]
@@ -423,12 +407,14 @@ async def test_a_key_function_that_fails_ends_the_run(fails: str) -> None:
 
 async def test_keys_see_the_context_of_the_run() -> None:
     """As the task's function does."""
-    task = batch_task(max_size=9, batch_by=lambda item: get_current_context()["names"][item])(Log())
+    task = batch_task(max_size=9, batch_by=lambda item: get_current_context()["names"][item])(
+        BatchLog()
+    )
     pipeline = task.with_context(names=["a", "b", "a", "b"])
     assert await pipeline(range(4)).collect() == [0, 2, 1, 3]
 
 
 def test_a_task_shows_its_key_function() -> None:
     """As all other options."""
-    assert batch_task(max_size=2, batch_by=first_letter)(Log()).batch_by is first_letter
-    assert batch_task(max_size=2)(Log()).batch_by is None
+    assert batch_task(max_size=2, batch_by=first_letter)(BatchLog()).batch_by is first_letter
+    assert batch_task(max_size=2)(BatchLog()).batch_by is None

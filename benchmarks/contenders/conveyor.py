@@ -47,8 +47,8 @@ async def expanded(data: Any, expand: Any, after: Any) -> list[Any]:
 
 
 async def retried(data: Any, function: Any, attempts: int) -> list[Any]:
-    task = single_task(function, retry_attempts=attempts, retry_delay=0)
-    return await task(data).collect()
+    patient = single_task(function, retry_attempts=attempts, retry_delay=0)
+    return await patient(data).collect()
 
 
 async def concurrent(data: Any, functions: Any, limit: int) -> list[Any]:

@@ -238,15 +238,10 @@ class PipelineStream(AsyncStream[Out]):
         """
         End the run in an orderly way: pull nothing more, finish and deliver what has been pulled.
 
-        The source is closed; if it is blocked inside itself, it is cancelled there. Whoever
-        iterates goes on and gets what is still to come, a last, partial batch included, and then
-        the end, as if the data had ended here. Returns at once, so any task of the same event loop
-        can call it, the consumer too. Calling it again can only make the time shorter.
-        A stream that has not been started gives nothing then, and its data is closed.
+        As :meth:`.Results.drain`, also for a plain ``async for``. A stream that has not been
+        started gives nothing then, and its data is closed.
 
-        :param timeout: seconds that what is in flight may take, 0 or more; ``None`` for any time.
-            Then it is cancelled, and a ``TimeoutError`` raised after the results that were ready;
-            results that only wait to be taken are delivered at any time
+        :param timeout: seconds that what is in flight may take, 0 or more; ``None`` for any time
         :raises RuntimeError: on another event loop
         :raises TypeError: if *timeout* is not a number
         :raises ValueError: if *timeout* is negative

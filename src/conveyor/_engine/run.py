@@ -329,6 +329,7 @@ def add_note(error: BaseException, note: str) -> None:
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])
         if note not in notes:
+            # Unknown to the types of Python 3.10, where tracebacks do not show it either.
             error.__notes__ = [*notes, note]  # type: ignore[attr-defined]
 
 

@@ -103,6 +103,7 @@ class Source(Upstream):
         self.chain = chain
         self._left = 0  # in the present burst
         self._burst = 1
+        # Of the event loop, for the others at the next pause.
         self._turns = stage_count + 2
         self._stopped = False
         self._scope: CancelScope | None = None

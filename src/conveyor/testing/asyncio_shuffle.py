@@ -115,6 +115,7 @@ class ShuffledQueue(deque[asyncio.Handle]):
 
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
     """Return the task of which *handle* is a step; ``None`` for a plain callback."""
+    # A handle does not tell publicly what it is for.
     callback: Any = handle._callback  # type: ignore[attr-defined]
     task: Any = getattr(callback, "__self__", None)
     if not isinstance(task, asyncio.Task):  # pyright leaves what it is a task of unknown

@@ -194,4 +194,4 @@ class _Entry(Generic[T]):
         self.error = error
         self.is_taken = False
         if error is None:
-            self.item = item  # type: ignore[assignment]
+            self.item = item  # type: ignore[assignment]  # which may be None itself
