@@ -11,7 +11,7 @@ from .error_handling import ErrorAction
 from .rate import Rate
 
 if TYPE_CHECKING:
-    from .options import TaskOptions
+    from .task_options import TaskOptions
 
 
 def check_on_error(value: object, task: str, is_batch: bool) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .context import ExecutionMode, PipelineContext, get_current_context
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
-from .options import TaskOptions
 from .plan import StagePlan
 from .stream import NO_DATA, PipelineStream
+from .task_options import TaskOptions
 
 if TYPE_CHECKING:
     from ._signatures import Composable, Data

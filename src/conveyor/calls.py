@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._engine.call import SKIPPED, Call, CallFailed, examine
-from ._engine.run import Run, add_note
+from ._engine.call import Call
+from ._engine.failures import CallFailed, add_note, examine
+from ._engine.kinds import SKIPPED
+from ._engine.run import Run
 from .context import PipelineContext
 from .stream import NO_DATA, PipelineStream
 

@@ -1,36 +1,19 @@
 """
-The keywords of a task: their types, their checks, and the several spellings of retry.
+The keywords of the decorators, for type checkers and for decorators of one's own.
 
-:class:`SingleTaskOptions` and :class:`BatchTaskOptions` say which keywords the decorators take;
-:class:`TaskOptions` is what a task keeps of them, checked and in one spelling. Adding a keyword
-means adding it to both.
+:class:`SingleTaskOptions` and :class:`BatchTaskOptions` say which keywords there are, and what each
+means; :class:`.TaskOptions` is what a task keeps of them. Adding a keyword means adding it to both.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from ._checks import (
-    check_batch_by,
-    check_count,
-    check_error_handler,
-    check_flag,
-    check_max_size,
-    check_number,
-    check_on_error,
-    check_rate_limit,
-    check_weight,
-)
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
-AUTO_SIZE = 1000
-"""Items at most in a batch whose size is found by measuring."""
 
 __all__ = [
     "BatchOptions",
@@ -38,8 +21,6 @@ __all__ = [
     "CommonOptions",
     "SingleOptions",
     "SingleTaskOptions",
-    "TaskOptions",
-    "name_of",
 ]
 
 
@@ -156,189 +137,3 @@ class BatchTaskOptions(BatchOptions, total=False):
     flatten: bool
     min_size: int
     max_size: MaxSize
-
-
-# flat keyword -> field of RetryConfig
-_RETRY_FIELDS = {
-    "retry_attempts": "max_attempts",
-    "retry_delay": "base_delay",
-    "retry_exponential_backoff": "exponential_backoff",
-    "retry_backoff": "backoff_multiplier",
-    "retry_max_delay": "max_delay",
-    "retry_jitter": "jitter",
-    "retry_on": "retry_on",
-}
-_BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
-    SingleTaskOptions.__annotations__
-)
-_KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
-
-
-@dataclass(frozen=True)
-class TaskOptions:
-    """What a task keeps of its keywords, checked and in one spelling."""
-
-    task_name: str
-    is_batch: bool = False
-    on_error: ErrorAction | OnError = "fail"
-    retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
-    error_handler: ErrorHandler | None = None
-    concurrency_limit: int | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-    rate_limit: Rate | None = None
-    flatten: bool = True
-    in_order: bool = False
-    min_size: int = 1
-    max_size: MaxSize = None
-    max_wait: float | None = None
-    weight: Callable[[Any], float] | None = None
-    max_weight: float | None = None
-    batch_by: Callable[[Any], Hashable] | None = None
-    target_duration: float | None = None
-
-    def __post_init__(self) -> None:
-        name = self.task_name
-        check_on_error(self.on_error, name, self.is_batch)
-        if callable(self.on_error) and self.error_handler is not None:
-            raise TypeError(
-                f"task {name!r}: give either error_handler or a function as on_error, not both; "
-                "the function can do all that a handler does"
-            )
-        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
-        check_count("min_size", self.min_size, name)
-        check_max_size(self)
-        check_number("timeout", self.timeout, name, zero=False)
-        check_number("deadline", self.deadline, name, zero=False)
-        check_number("max_wait", self.max_wait, name, zero=True)
-        for flag in ("flatten", "in_order"):
-            check_flag(flag, getattr(self, flag), name)
-        if self.timeout and self.deadline and self.timeout > self.deadline:
-            raise ValueError(
-                f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
-                f"deadline={self.deadline} of all of them; leave timeout out"
-            )
-        check_weight(self)
-        check_batch_by(self)
-        check_error_handler(self.error_handler, name)
-        check_rate_limit(self.rate_limit, name)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether they put nothing around the calls, so that a call is just that."""
-        return (
-            self.retry.max_attempts == 1
-            and self.timeout is None
-            and self.deadline is None
-            and self.rate_limit is None
-            and self.error_handler is None
-            and self.on_error == "fail"
-        )
-
-    @property
-    def limit(self) -> int:
-        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
-        if self.concurrency_limit is not None:
-            return self.concurrency_limit
-        return 1 if self.is_batch else 100
-
-    @property
-    def batch_size(self) -> int:
-        """Items in a full batch at most: ``max_size``, by default ``min_size``."""
-        if self.max_size == "auto":
-            return AUTO_SIZE
-        return self.min_size if self.max_size is None else self.max_size
-
-    @property
-    def least_batch_size(self) -> int:
-        """Items in a full batch at least; less than at most only if it is found by measuring."""
-        return 1 if self.max_size == "auto" else self.batch_size
-
-    def updated(self, given: Mapping[str, Any]) -> TaskOptions:
-        """
-        Return these options with the keywords *given* laid over them.
-
-        :param given: keywords as the decorators take them
-        :raises TypeError: for an unknown keyword, contradicting ones, or a value of a wrong type
-        :raises ValueError: for a value out of range
-        """
-        self._check_names(given)
-        changes = {name: value for name, value in given.items() if name in _PLAIN_FIELDS}
-        if changes.get("task_name", "") is None:
-            del changes["task_name"]
-        elif not isinstance(changes.get("task_name", ""), str):
-            raise TypeError(
-                f"task {self.task_name!r}: task_name must be a str, got {changes['task_name']!r}"
-            )
-        changes["retry"] = self._updated_retry(given)
-        if given.get("on_error") == "retry":
-            changes["on_error"] = "fail"
-        return replace(self, **changes)
-
-    def _check_names(self, given: Mapping[str, Any]) -> None:
-        for name in given:
-            if name not in _KNOWN:
-                near = difflib.get_close_matches(name, _KNOWN, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise TypeError(f"task {self.task_name!r}: unknown option {name!r}{hint}")
-            if name in _BATCH_ONLY and not self.is_batch:
-                raise TypeError(
-                    f"task {self.task_name!r}: {name} is an option of batch tasks; "
-                    f"write @batch_task({name}={given[name]!r})"
-                )
-
-    def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
-        flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
-        config = given.get("retry_config")
-        if config is not None:
-            if flat:
-                raise TypeError(
-                    f"task {self.task_name!r}: give either retry_config or {flat[0]}, not both; "
-                    f"put {_RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
-                )
-            if not isinstance(config, RetryConfig):
-                raise TypeError(
-                    f"task {self.task_name!r}: retry_config must be a RetryConfig, got {config!r}"
-                )
-            return replace(config)
-        changes = {_RETRY_FIELDS[name]: given[name] for name in flat if name in _RETRY_FIELDS}
-        if "max_retries" in given:
-            if "retry_attempts" in given:
-                raise TypeError(
-                    f"task {self.task_name!r}: give either retry_attempts (calls in total) or "
-                    "max_retries (calls after the first), not both"
-                )
-            check_count("max_retries", given["max_retries"], self.task_name, least=0)
-            changes["max_attempts"] = given["max_retries"] + 1
-        elif given.get("on_error") == "retry" and "retry_attempts" not in given:
-            changes["max_attempts"] = max(4, self.retry.max_attempts)
-        if "retry_attempts" in given:
-            check_count("retry_attempts", given["retry_attempts"], self.task_name)
-        for name in ("retry_delay", "retry_max_delay", "retry_backoff"):
-            if name in given:
-                check_number(name, given[name], self.task_name, zero=True, optional=False)
-        if "retry_exponential_backoff" in given:
-            check_flag(
-                "retry_exponential_backoff", given["retry_exponential_backoff"], self.task_name
-            )
-        jitter = given.get("retry_jitter", False)
-        if not isinstance(jitter, bool):
-            check_number("retry_jitter", jitter, self.task_name, zero=True, optional=False)
-        try:
-            return replace(self.retry, **changes)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"task {self.task_name!r}: {error}") from None
-
-
-_PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
-
-
-def name_of(func: Callable[..., Any]) -> str:
-    """
-    Return a task's name unless it is given one.
-
-    :param func: the task's function
-    """
-    while isinstance(func, partial):
-        func = func.func
-    return getattr(func, "__name__", type(func).__name__)

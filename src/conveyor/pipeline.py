@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .calls import TaskCall
 from .context import ExecutionMode, PipelineContext
-from .options import name_of
 from .stream import NO_DATA, PipelineStream, run
+from .task_options import name_of
 from .tasks import BaseTask
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from .options import TaskOptions
 from .side_inputs import SideInputs
+from .task_options import TaskOptions
 
 __all__ = ["StagePlan"]
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
+from ._engine.failures import bare
 from ._engine.host import run_on_loop
-from ._engine.run import Run, bare
+from ._engine.run import Run
 from ._engine.source import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
 from .results import PlainIterator, Results, check_timeout, collect

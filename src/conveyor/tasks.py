@@ -14,10 +14,11 @@ from ._checks import check_measurable
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
-from .options import MaxSize, TaskOptions, name_of
+from .options import MaxSize
 from .plan import StagePlan
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
+from .task_options import TaskOptions, name_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from .batching import Batch, Batcher
-from .call import EXPANDED, SKIPPED, Call, CallFailed
+from .call import Call
 from .expansion import Gathering
+from .failures import CallFailed
 from .isolation import differs
+from .kinds import EXPANDED, SKIPPED
 from .sequence import Chain, Slot
 from .stage import Stage
 
 if TYPE_CHECKING:
-    from ..options import TaskOptions
     from ..plan import StagePlan
+    from ..task_options import TaskOptions
     from .grouping import GroupingBatcher
     from .pacing import Pacing
     from .run import Run

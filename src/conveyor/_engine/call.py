@@ -13,134 +13,27 @@ passed on, since nothing takes that value back.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Callable
 from inspect import CO_COROUTINE
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
+from anyio import CancelScope, current_time, sleep
 
 from ..error_handling import Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
-from .host import is_cancellation_requested
+from .failures import CallFailed, RunStopped, examine
+from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
 from .pacing import Pacing
 from .policy import Progress
 from .verdict import verdict_on
 
 if TYPE_CHECKING:
-    from ..options import TaskOptions
+    from ..task_options import TaskOptions
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
-
-
-class Skipped:
-    """Type of :data:`SKIPPED`, so that the table of kinds can know it."""
-
-
-class Expanded:
-    """Type of :data:`EXPANDED`."""
-
-
-SKIPPED = Skipped()
-"""Result of a call that failed and is to be skipped."""
-EXPANDED = Expanded()
-"""Result of a call whose generator has been passed on to its end."""
-
-# What a result means, by its type. Small ints, compared by identity-fast equality on the hot path.
-VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, SKIP, END = range(8)
-
-
-class Kinds(dict[type, int]):
-    """
-    Type of a result -> what it means; filled as types are met.
-
-    :param flatten: whether a list is spread into items
-    """
-
-    def __init__(self, flatten: bool = True) -> None:
-        super().__init__({type(None): NOTHING, Skipped: SKIP, Expanded: END})
-        self._flatten = flatten
-
-    def __missing__(self, cls: type) -> int:
-        kind = VALUE
-        if issubclass(cls, list):
-            kind = LIST if self._flatten else VALUE
-        elif issubclass(cls, AsyncGenerator):
-            kind = ASYNC_GENERATOR
-        elif issubclass(cls, Awaitable):
-            kind = AWAITABLE
-        elif issubclass(cls, Generator):
-            kind = GENERATOR
-        self[cls] = kind
-        return kind
-
-
-class CallFailed(Exception):
-    """
-    Carries a failure and its number of attempts out of a call, leaving the error as it is.
-
-    :param error: what the last attempt raised
-    :param attempts: attempts made
-    """
-
-    def __init__(self, error: BaseException, attempts: int) -> None:
-        super().__init__(attempts)
-        self.error = error
-        self.attempts = attempts
-
-
-class RunStopped(BaseException):
-    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
-
-
-LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"
-
-
-def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseException:
-    """
-    Return what *error*, raised by a user's function, means to a run.
-
-    Exceptions that would steer the machinery instead of failing the call (the end of an iteration,
-    a cancellation that nobody asked for) become a ``RuntimeError`` from them.
-
-    :param error: what was raised
-    :param culprit: whose code raised it, for the message
-    :param run: whose task it was raised in; without one, a task of the user's own
-    :raises BaseException: *error* itself, if it is a cancellation that somebody asked for
-    """
-    if isinstance(error, RunStopped):
-        raise error
-    if isinstance(error, get_cancelled_exc_class()):
-        if run is None:
-            requested = is_cancellation_requested(is_ours=False)
-        else:
-            requested = run.is_cancellation_requested
-        if requested:
-            raise error
-        if run is not None and run.host.uncancel():
-            reason = "because something cancelled the worker it runs in, which belongs to the run"
-        else:
-            reason = LEAKED
-    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
-        reason = "which would end an iteration; catch it, or return instead"
-    else:
-        return error
-    return ordinary_error(error, culprit, reason)
-
-
-def ordinary_error(error: BaseException, culprit: str, reason: str) -> RuntimeError:
-    """
-    Return a ``RuntimeError`` from an error that would steer the machinery.
-
-    :param error: what was raised
-    :param culprit: whose code raised it
-    :param reason: why it is not passed on as it is
-    """
-    ordinary = RuntimeError(f"{culprit} raised {type(error).__name__}, {reason}")
-    ordinary.__cause__ = error
-    return ordinary
 
 
 class GivenUp:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 
-from .call import RunStopped
+from .failures import RunStopped
 from .source import close_iterator
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import CancelScope, Event, get_cancelled_exc_class
 
-from .call import LEAKED, ordinary_error
+from .failures import LEAKED, ordinary_error
 from .host import current_host, is_cancellation_requested
 
 # The calls of flights that the current code is part of; they cannot wait for themselves.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from .batch_stage import BatchStage
-from .call import examine
+from .failures import examine
 from .grouping import GroupingBatcher
 from .sequence import Slot
 
 if TYPE_CHECKING:
-    from ..options import TaskOptions
+    from ..task_options import TaskOptions
 
 
 class GroupedBatchStage(BatchStage):

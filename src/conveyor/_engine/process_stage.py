@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Event
 
-from .call import examine
 from .expansion import Expansion
+from .failures import examine
 from .sequence import Chain, Slot
 from .source import ScopedIterable
 from .stage import Stage

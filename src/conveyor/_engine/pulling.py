@@ -33,7 +33,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, Event, get_cancelled_exc_class, to_thread
 
-from .call import LEAKED, ordinary_error
+from .failures import LEAKED, ordinary_error
 from .flight import outlast
 from .host import AsyncioHost, TrioHost, current_host
 

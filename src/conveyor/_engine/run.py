@@ -5,9 +5,7 @@ A run: the owning task group, the first failure, the outcome.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
@@ -17,17 +15,14 @@ from anyio.abc import TaskGroup
 
 from ..context import PipelineContext, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
-from .call import examine
 from .draining import Draining
+from .failures import add_note, bare, examine
 from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
 from .sequence import Cascade
 from .wiring import window_for, wire
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -317,32 +312,3 @@ class Run:
                 "a pipeline whose results nobody waits for any more has failed with %s",
                 type(self.failure).__name__,
             )
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """
-    Add a note to an exception, also on Python 3.10; leave exceptions alone that take none.
-
-    :param error: gets the note
-    :param note: one line
-    """
-    with suppress(Exception):
-        notes = getattr(error, "__notes__", [])
-        if note not in notes:
-            # Unknown to the types of Python 3.10, where tracebacks do not show it either.
-            error.__notes__ = [*notes, note]  # type: ignore[attr-defined]
-
-
-def bare(error: BaseException) -> BaseException:
-    """
-    Return the first error in a task group's exception group, cancellations aside.
-
-    :param error: anything; returned as it is if it is no group
-    """
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    cancelled = get_cancelled_exc_class()
-    # isinstance() leaves the types of the members unknown.
-    members: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    found = [bare(each) for each in members]
-    return next((each for each in found if not isinstance(each, cancelled)), found[0])

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
-from .call import AWAITABLE, VALUE, Call, examine
+from .call import Call
+from .failures import examine
 from .isolation import differs, variables_of
+from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
 from .stage import Stage
 from .window import BURST

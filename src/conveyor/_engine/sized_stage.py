@@ -14,12 +14,13 @@ from anyio import current_time
 
 from .batch_stage import BatchStage
 from .batching import Batcher
-from .call import ASYNC_GENERATOR, AWAITABLE, GENERATOR, Call
+from .call import Call
+from .kinds import ASYNC_GENERATOR, AWAITABLE, GENERATOR
 from .sequence import Slot
 from .sizing import BatchSizer
 
 if TYPE_CHECKING:
-    from ..options import TaskOptions
+    from ..task_options import TaskOptions
 
 
 class SizedBatchStage(BatchStage):

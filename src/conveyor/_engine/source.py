@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
-from .call import examine
+from .failures import examine
 from .sequence import Chain, Slot
 from .upstream import Upstream
 from .window import BURST

@@ -13,21 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
 
-from .call import (
-    AWAITABLE,
-    END,
-    LIST,
-    NOTHING,
-    SKIP,
-    VALUE,
-    Call,
-    CallFailed,
-    Kinds,
-    RunStopped,
-    examine,
-)
+from .call import Call
 from .expansion import Expansion
+from .failures import CallFailed, RunStopped, examine
 from .isolation import SEES_VARIABLES, run_in_context
+from .kinds import AWAITABLE, END, LIST, NOTHING, SKIP, VALUE, Kinds
 from .ledger import Counters
 from .sequence import Slot
 from .upstream import Upstream

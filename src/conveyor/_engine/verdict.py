@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..error_handling import FAIL, SKIP, Decision, Replace
 
 if TYPE_CHECKING:
-    from ..options import TaskOptions
+    from ..task_options import TaskOptions
 
 
 async def verdict_on(

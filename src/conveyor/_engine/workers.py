@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
 
-from .call import RunStopped
+from .failures import RunStopped
 
 if TYPE_CHECKING:
     from .run import Run

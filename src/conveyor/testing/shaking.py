@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
-from .._engine.run import add_note
+from .._engine.failures import add_note
 from .clock import MAX_TICKS
 from .runner import run
 

@@ -1,0 +1,114 @@
+"""
+Errors: what those that a user's code raises mean to a run, and where they come from.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from anyio import get_cancelled_exc_class
+
+from .host import is_cancellation_requested
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class CallFailed(Exception):
+    """
+    Carries a failure and its number of attempts out of a call, leaving the error as it is.
+
+    :param error: what the last attempt raised
+    :param attempts: attempts made
+    """
+
+    def __init__(self, error: BaseException, attempts: int) -> None:
+        super().__init__(attempts)
+        self.error = error
+        self.attempts = attempts
+
+
+class RunStopped(BaseException):
+    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
+
+
+LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"
+
+
+def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseException:
+    """
+    Return what *error*, raised by a user's function, means to a run.
+
+    Exceptions that would steer the machinery instead of failing the call (the end of an iteration,
+    a cancellation that nobody asked for) become a ``RuntimeError`` from them.
+
+    :param error: what was raised
+    :param culprit: whose code raised it, for the message
+    :param run: whose task it was raised in; without one, a task of the user's own
+    :raises BaseException: *error* itself, if it is a cancellation that somebody asked for
+    """
+    if isinstance(error, RunStopped):
+        raise error
+    if isinstance(error, get_cancelled_exc_class()):
+        if run is None:
+            requested = is_cancellation_requested(is_ours=False)
+        else:
+            requested = run.is_cancellation_requested
+        if requested:
+            raise error
+        if run is not None and run.host.uncancel():
+            reason = "because something cancelled the worker it runs in, which belongs to the run"
+        else:
+            reason = LEAKED
+    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
+        reason = "which would end an iteration; catch it, or return instead"
+    else:
+        return error
+    return ordinary_error(error, culprit, reason)
+
+
+def ordinary_error(error: BaseException, culprit: str, reason: str) -> RuntimeError:
+    """
+    Return a ``RuntimeError`` from an error that would steer the machinery.
+
+    :param error: what was raised
+    :param culprit: whose code raised it
+    :param reason: why it is not passed on as it is
+    """
+    ordinary = RuntimeError(f"{culprit} raised {type(error).__name__}, {reason}")
+    ordinary.__cause__ = error
+    return ordinary
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """
+    Add a note to an exception, also on Python 3.10; leave exceptions alone that take none.
+
+    :param error: gets the note
+    :param note: one line
+    """
+    with suppress(Exception):
+        notes = getattr(error, "__notes__", [])
+        if note not in notes:
+            # Unknown to the types of Python 3.10, where tracebacks do not show it either.
+            error.__notes__ = [*notes, note]  # type: ignore[attr-defined]
+
+
+def bare(error: BaseException) -> BaseException:
+    """
+    Return the first error in a task group's exception group, cancellations aside.
+
+    :param error: anything; returned as it is if it is no group
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    cancelled = get_cancelled_exc_class()
+    # isinstance() leaves the types of the members unknown.
+    members: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found = [bare(each) for each in members]
+    return next((each for each in found if not isinstance(each, cancelled)), found[0])

@@ -1,0 +1,50 @@
+"""
+What the result of a call means: a value, no result, a list or generator of several, or a mark of
+the engine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Generator
+
+
+class Skipped:
+    """Type of :data:`SKIPPED`, so that the table of kinds can know it."""
+
+
+class Expanded:
+    """Type of :data:`EXPANDED`."""
+
+
+SKIPPED = Skipped()
+"""Result of a call that failed and is to be skipped."""
+EXPANDED = Expanded()
+"""Result of a call whose generator has been passed on to its end."""
+
+# What a result means, by its type. Small ints, compared by identity-fast equality on the hot path.
+VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, SKIP, END = range(8)
+
+
+class Kinds(dict[type, int]):
+    """
+    Type of a result -> what it means; filled as types are met.
+
+    :param flatten: whether a list is spread into items
+    """
+
+    def __init__(self, flatten: bool = True) -> None:
+        super().__init__({type(None): NOTHING, Skipped: SKIP, Expanded: END})
+        self._flatten = flatten
+
+    def __missing__(self, cls: type) -> int:
+        kind = VALUE
+        if issubclass(cls, list):
+            kind = LIST if self._flatten else VALUE
+        elif issubclass(cls, AsyncGenerator):
+            kind = ASYNC_GENERATOR
+        elif issubclass(cls, Awaitable):
+            kind = AWAITABLE
+        elif issubclass(cls, Generator):
+            kind = GENERATOR
+        self[cls] = kind
+        return kind

@@ -1,0 +1,26 @@
+"""
+The list of faults.
+
+Each is a mistake that has been made in libraries of this kind, or that a change of this one could
+bring. Whoever changes the code that a fault is about adapts the fault; ``tests/test_mutants.py``
+fails until it fits again. Whoever finds a bug that no test saw adds it here, with the test.
+"""
+
+from __future__ import annotations
+
+from . import (
+    batches,
+    bounds,
+    calls,
+    draining,
+    ending,
+    failures,
+    handing_over,
+    order,
+    threads,
+    waking,
+)
+
+TOPICS = (handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending)
+
+FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

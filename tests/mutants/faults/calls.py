@@ -1,0 +1,163 @@
+"""Faults in what surrounds a call."""
+
+from __future__ import annotations
+
+from ..fault import Fault
+
+FAULTS = [
+    Fault(
+        "a generator is retried after its first values have gone on",
+        "_engine/call.py",
+        "        if begun:\n            return False\n",
+        "",
+        ("test_calls.py::test_a_generator_is_not_retried_after_its_first_value",),
+    ),
+    Fault(
+        "one attempt too many",
+        "_engine/policy.py",
+        "        if self.attempts >= retry.max_attempts:\n",
+        "        if self.attempts > retry.max_attempts:\n",
+        ("test_calls.py::test_attempts_come_after_exact_delays",),
+    ),
+    Fault(
+        "a timeout is no error",
+        "_engine/call.py",
+        "            raise TimeoutError\n        finally:\n",
+        "        finally:\n",
+        ("test_calls.py::test_a_timeout_is_a_timeout_error",),
+    ),
+    Fault(
+        "on_error overrules the handler",
+        "_engine/call.py",
+        "self.options.error_handler is None and isinstance(self.options.on_error, str):\n",
+        "isinstance(self.options.on_error, str):\n",
+        ("test_calls.py::test_a_handler_that_refuses_raises_the_error",),
+    ),
+    Fault(
+        "on_error is ignored",
+        "_engine/call.py",
+        'Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP\n',
+        "Decision.FAIL\n",
+        ("test_calls.py::test_without_a_handler_on_error_comes_after_all_attempts",),
+    ),
+    Fault(
+        "a generator is not closed",
+        "_engine/expansion.py",
+        "                values.close()\n",
+        "                self._values = None\n",
+        ("test_hazards.py::test_a_generator_is_closed_though_somebody_keeps_it",),
+    ),
+    Fault(
+        "an async generator is not closed",
+        "_engine/expansion.py",
+        "                    await close_iterator(values)\n",
+        "",
+        ("test_window.py::test_endless_generators_are_closed_when_the_consumer_leaves",),
+    ),
+    Fault(
+        "an async generator is cancelled while it is closed",
+        "_engine/expansion.py",
+        "                    scope.shield = True\n",
+        "",
+        ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
+    ),
+    Fault(
+        "an item's context variables are seen by the next item",
+        "_engine/single_stage.py",
+        "                if get_referents(copy_context())[0] is not variables:\n",
+        "                if False:\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "context variables are isolated by their values, not by identity",
+        "_engine/isolation.py",
+        "any(value is not pristine.get(variable, pristine)",
+        "any(value != pristine.get(variable, pristine)",
+        ("test_context.py::test_values_need_not_be_comparable",),
+    ),
+    Fault(
+        "a batch's context variables are seen by the next batch",
+        "_engine/batch_stage.py",
+        "            if differs(pristine):\n",
+        "            if False:\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "workers are started with the context variables of whoever starts them",
+        "_engine/run.py",
+        "        self._variables.run(self._task_group.start_soon, function, *args)\n",
+        "        self._task_group.start_soon(function, *args)\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "a side input is fetched for every run",
+        "side_inputs.py",
+        "        if self._flight is None:\n",
+        "        if True:\n",
+        ("test_side_inputs.py::test_the_value_of_a_coroutine_is_kept_for_later_runs",),
+    ),
+    Fault(
+        "a shared iterator is used by two calls at once",
+        "side_inputs.py",
+        "        async with self._lock:\n            return",
+        "        if True:\n            return",
+        ("test_side_inputs.py::test_an_async_iterator_is_shared_in_input_order",),
+    ),
+    Fault(
+        "a flight is cancelled when the first who waits is",
+        "_engine/flight.py",
+        "            if not self._waiting and not self._ended.is_set():\n",
+        "            if not self._ended.is_set():\n",
+        ("test_side_inputs.py::test_the_run_that_asked_first_may_be_cancelled",),
+    ),
+    Fault(
+        "a result that comes with its timeout is thrown away, and the call made again",
+        "_engine/call.py",
+        """\
+                return await self._invoke(item, expansion, pacing)
+            # Not""",
+        """\
+                result = await self._invoke(item, expansion, pacing)
+                if current_time() < pacing.scope.deadline:
+                    return result
+            # Not""",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an attempt that is cut off ends its item without a trace",
+        "_engine/call.py",
+        "            raise TimeoutError\n        finally:\n",
+        "            return None\n        finally:\n",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an item that is skipped is delivered as well",
+        "_engine/stage.py",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.discard(slot)
+""",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.emit(slot)
+""",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "an item that is skipped has no outcome at all",
+        "_engine/stage.py",
+        """\
+            self.counters.skipped += self.items_in(slot)
+            self.discard(slot)
+""",
+        "            self.counters.skipped += self.items_in(slot)\n",
+        ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
+    ),
+    Fault(
+        "a call whose cost cannot be told keeps its share",
+        "_engine/call.py",
+        "            pacing.end()\n            examined",
+        "            examined",
+        ("test_rate.py::test_a_bad_cost_keeps_no_share",),
+    ),
+]

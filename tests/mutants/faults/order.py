@@ -1,0 +1,87 @@
+"""Faults in the order of results."""
+
+from __future__ import annotations
+
+from ..fault import Fault
+
+FAULTS = [
+    Fault(
+        "results come in the order in which they finish",
+        "_engine/wiring.py",
+        "    chain = OrderedChain() if ordered else ArrivalChain()\n",
+        "    chain = ArrivalChain()\n",
+        ("test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",),
+    ),
+    Fault(
+        "an unfinished head may leave",
+        "_engine/ordering.py",
+        "        while slot.done and len(taken) < limit:\n",
+        "        while slot is not root and len(taken) < limit:\n",
+        (
+            "test_sequence.py::test_take_all_tells_the_head_that_remains",
+            "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
+        ),
+    ),
+    Fault(
+        "a filtered slot stays in its chain",
+        "_engine/stage.py",
+        "        self.chain.discard(slot)\n        self.run",
+        "        self.run",
+        ("test_stage.py::test_items_without_a_result_leave_no_gap",),
+    ),
+    Fault(
+        "a slot that is used again is finished from the start",
+        "_engine/source.py",
+        "                    slot.done = False\n",
+        "",
+        ("test_streams.py::test_many_more_results_than_the_window_holds",),
+    ),
+    Fault(
+        "a spare slot keeps the value that it had",
+        "_engine/sequence.py",
+        "            slot.value = None\n",
+        "",
+        ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
+        "the end of a chain is not announced when its last slot is discarded",
+        "_engine/sequence.py",
+        "        if was_head and (self.root.next.done or self.exhausted):\n",
+        "        if was_head and self.root.next.done:\n",
+        ("test_sequence.py::test_exhaustion_is_announced_by_whatever_brings_it_about",),
+    ),
+    Fault(
+        "children come after their place instead of before it",
+        "_engine/stage.py",
+        "        self.chain.insert_before(place, slot)\n",
+        "        self.chain.insert_before(place.next, slot)\n",
+        ("test_stage.py::test_children_take_the_place_of_their_item",),
+    ),
+    Fault(
+        "in_order is ignored",
+        "_engine/wiring.py",
+        '        if plan.kind != "single" or (ordered and plan.starts_in_order):\n',
+        '        if plan.kind != "single":\n',
+        ("test_stage.py::test_in_order_calls_start_in_input_order",),
+    ),
+    Fault(
+        "items are taken before there is a share of the parallelism for them",
+        "_engine/single_stage.py",
+        """\
+            pacing = await call.begin()
+            if not self.queue:
+                pacing.end()
+                continue
+            slot = self.queue.popleft()
+            if self.queue and self.wakeable:
+                self.summon()
+""",
+        """\
+            slot = self.queue.pop()
+            if self.queue and self.wakeable:
+                self.summon()
+            pacing = await call.begin()
+""",
+        ("test_stage.py::test_in_order_calls_start_in_input_order_also_under_a_cap",),
+    ),
+]

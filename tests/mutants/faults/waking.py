@@ -1,0 +1,250 @@
+"""Faults in waking whoever waits."""
+
+from __future__ import annotations
+
+from ..fault import Fault
+
+FAULTS = [
+    Fault(
+        "queueing an item wakes no worker",
+        "_engine/single_stage.py",
+        """\
+        self.queue.append(slot)
+        if self.wakeable:
+            self.summon()
+""",
+        """\
+        self.queue.append(slot)
+        if self.wakeable and not self.workers:
+            self.summon()
+""",
+        ("test_stage.py::test_idle_workers_are_all_called_again",),
+    ),
+    Fault(
+        "the source wakes no worker",
+        "_engine/source.py",
+        """\
+                    if following.wakeable:
+                        following.summon()
+""",
+        """\
+                    if following.wakeable and not following.workers:
+                        following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
+        "a worker that passes an item on wakes none of the next stage",
+        "_engine/single_stage.py",
+        """\
+                            if following.wakeable:
+                                following.summon()
+""",
+        """\
+                            if following.wakeable and not following.workers:
+                                following.summon()
+""",
+        ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
+    ),
+    Fault(
+        "a worker that takes an item wakes no other one",
+        "_engine/single_stage.py",
+        """\
+                if self.wakeable and queue:
+                    self.summon()
+""",
+        "",
+        ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
+    ),
+    Fault(
+        "a worker that is surrounded by options wakes no other one",
+        "_engine/single_stage.py",
+        """\
+            slot = self.queue.popleft()
+            if self.queue and self.wakeable:
+                self.summon()
+""",
+        "            slot = self.queue.popleft()\n",
+        ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
+    ),
+    Fault(
+        "a worker that retires leaves its queue to nobody",
+        "_engine/single_stage.py",
+        """\
+        super().retire()
+        if self.queue and self.wakeable:
+            self.summon()
+""",
+        "        super().retire()\n",
+        ("test_stage.py::test_a_worker_that_retires_leaves_its_queue_to_another",),
+    ),
+    Fault(
+        "of several parked workers all but the last are forgotten",
+        "_engine/workers.py",
+        "        self._idle.append(event)\n",
+        "        self._idle[:] = [event]\n",
+        ("test_stage.py::test_idle_workers_are_all_called_again",),
+    ),
+    Fault(
+        "room wakes nobody",
+        "_engine/window.py",
+        """\
+        if self.wanted and self.held <= self.resume_at:
+            self.wake()
+""",
+        "",
+        ("test_window.py::test_the_smallest_window_that_is_allowed_suffices",),
+    ),
+    Fault(
+        "room for several wakes one",
+        "_engine/window.py",
+        """\
+        if self.held < self.size:
+            self.wake()
+""",
+        "        pass\n",
+        ("test_window.py::test_room_for_several_wakes_several",),
+    ),
+    Fault(
+        "the consumer is not woken",
+        "_engine/handoff.py",
+        "            self._event.set()\n",
+        "            pass\n",
+        ("test_streams.py::test_every_way_runs_concurrently",),
+    ),
+    Fault(
+        "the event that the consumer waits on is replaced instead of set",
+        "_engine/handoff.py",
+        "            self._event.set()\n",
+        "            self._event = Event()\n",
+        ("test_streams.py::test_every_way_runs_concurrently",),
+    ),
+    Fault(
+        "new items wake no worker of a batch stage",
+        "_engine/batch_stage.py",
+        """\
+            self._end_intake()
+        if self.wakeable:
+            self._summon_if_due()
+""",
+        "            self._end_intake()\n",
+        ("test_batches.py::test_batches_are_as_full_as_they_can_be",),
+    ),
+    Fault(
+        "a worker of a batch stage that takes a batch wakes no other one",
+        "_engine/batch_stage.py",
+        """\
+            del batch
+            self._summon_if_due()
+""",
+        "            del batch\n",
+        ("test_stage.py::test_the_limit_of_a_batch_task_counts_batches",),
+    ),
+    Fault(
+        "a waiting process is not told of new items",
+        "_engine/process_stage.py",
+        "            self._waiting_for_item.set()\n",
+        "            pass\n",
+        ("test_process.py::test_a_process_gets_through_every_window",),
+    ),
+    Fault(
+        "nobody tells a parked generator that it is the head",
+        "_engine/wiring.py",
+        "    if head.parked is not None:\n        head.parked.set()\n    for",
+        "    for",
+        ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
+    ),
+    Fault(
+        "nobody tells a parked generator that the line before it has gone",
+        "_engine/wiring.py",
+        "            if head.parked is not None:\n"
+        "                head.parked.set()\n"
+        "            return\n",
+        "            return\n",
+        ("test_window.py::test_a_generator_before_an_order_point_gets_through",),
+    ),
+    Fault(
+        "a generator before an order point goes on whatever the window says",
+        "_engine/stage.py",
+        "is slot and all(stage.is_idle for stage in self._following())\n",
+        "is slot\n",
+        ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
+    ),
+    Fault(
+        "a full batch is taken for one that waits for more",
+        "_engine/batch_stage.py",
+        "        return super().is_idle and not self._batcher.full\n",
+        "        return super().is_idle\n",
+        ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
+    ),
+    Fault(
+        "the head of the line waits for the window",
+        "_engine/stage.py",
+        "        return window.held < window.size or (\n            self.chain.head is slot",
+        "        return window.held < window.size or (\n            self.chain.head is None",
+        ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
+    ),
+    Fault(
+        "a head that is queued behind parked workers is not rescued",
+        "_engine/single_stage.py",
+        "            self._refresh()\n            self._rescue()\n",
+        "            self._refresh()\n",
+        (
+            "test_window.py::test_the_head_is_served_though_it_was_queued_before_the_workers_waited",
+            "test_window.py::test_jammed_stages_in_a_row_get_through",
+        ),
+    ),
+    Fault(
+        "the first item competes with others for the event loop",
+        "_engine/source.py",
+        "        self._turns = stage_count + 2\n",
+        "        self._turns = 1\n",
+        ("test_streams.py::test_the_first_item_has_the_loop_to_itself",),
+    ),
+    Fault(
+        "workers are started one by one",
+        "_engine/workers.py",
+        "max(1, self.workers - 1)",
+        "1",
+        ("test_stage.py::test_many_workers_are_started_soon",),
+    ),
+    Fault(
+        "slow synchronous data are read in bursts as long as others",
+        "_engine/source.py",
+        "                    self._burst = max(1, places // 2)\n",
+        "                    pass\n",
+        ("test_hazards.py::test_a_source_that_takes_its_time_lets_others_run",),
+    ),
+    Fault(
+        "a worker that never suspends never lets others run",
+        "_engine/single_stage.py",
+        """\
+            await (checkpoint() if queue else self.park())
+""",
+        """\
+            if not queue:
+                await self.park()
+""",
+        ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
+    ),
+    Fault(
+        "who waits beside a rescued call is forgotten instead of woken",
+        "_engine/stage.py",
+        "        for event in self._turns:\n            event.set()\n",
+        "",
+        (
+            "test_window.py::test_who_waits_beside_a_rescued_call_goes_on_as_soon_as_it_ends",
+            "test_window.py::test_who_waits_beside_a_rescued_call_sees_that_the_run_ends",
+        ),
+    ),
+    Fault(
+        "who waits beside a rescued call is not told that the run ends",
+        "_engine/stage.py",
+        """\
+        super().stop()
+        self.relieve()
+""",
+        "        super().stop()\n",
+        ("test_window.py::test_who_waits_beside_a_rescued_call_sees_that_the_run_ends",),
+    ),
+]
