@@ -67,7 +67,8 @@ from conveyor import batch_task, single_task
 
 backend, surface, *moments = sys.argv[1:]
 # asyncio may cancel a task before its first step; AnyIO does not close its coroutine then.
-warnings.filterwarnings("ignore", "coroutine .*_worker. was never awaited", RuntimeWarning)
+for begun in ("guard", "_work_plainly"):
+    warnings.filterwarnings("ignore", f"coroutine .*{begun}. was never awaited", RuntimeWarning)
 open_calls = steps = 0
 
 def step():

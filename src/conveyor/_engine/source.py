@@ -156,13 +156,11 @@ class Source(Upstream):
 
     def _feed_burst(self, values: Iterable[Any]) -> int:
         """Hand on all of the values, which have places; return how many there were."""
-        chain = self.chain
-        root = chain.root
-        spare = chain.spare
-        following = self.following
-        before = index = self.pulled
+        root = self.chain.root
+        spare = self.chain.spare
+        slots: list[Slot] = []
         try:
-            for value in values:
+            for index, value in enumerate(values, self.pulled):
                 # As in _hand_on(), spelled out for its speed.
                 if spare:
                     slot = spare.pop()
@@ -174,16 +172,11 @@ class Source(Upstream):
                 slot.previous = last = root.previous
                 slot.next = root
                 last.next = root.previous = slot
-                index += 1
-                if following is None:
-                    chain.finish(slot)
-                else:
-                    following.queue.append(slot)
-                    if following.wakeable:
-                        following.summon()
+                slots.append(slot)
         finally:
-            self.pulled = index
-        return index - before
+            self.pulled += len(slots)
+            self.emit_all(slots)
+        return len(slots)
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().

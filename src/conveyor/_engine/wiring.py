@@ -113,6 +113,8 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             points.append(stage)
         else:
             stage = single = SingleStage(run, plan)
+            if isinstance(upstream, SingleStage):
+                single.preceding = [upstream, *upstream.preceding]
             upstream.following = single
         stage.chain = chain
         stages.append(stage)
