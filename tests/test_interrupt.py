@@ -63,6 +63,7 @@ MOMENTS = """
 import faulthandler, gc, json, os, signal, sys, tempfile, time, warnings
 
 import anyio, anyio.to_thread
+import conveyor._engine.run  # not once more in each fork
 from conveyor import batch_task, single_task
 
 backend, surface, *moments = sys.argv[1:]

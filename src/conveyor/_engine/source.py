@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
+from ..data import ScopedIterable
 from .failures import examine
 from .sequence import Chain, Slot
 from .upstream import Upstream
@@ -38,31 +39,6 @@ if TYPE_CHECKING:
 
 SLOW = 0.005
 """Seconds after which a burst of synchronous data has kept the event loop for too long."""
-
-
-class NoData:
-    """Type of :data:`NO_DATA`."""
-
-    def __repr__(self) -> str:
-        return "NO_DATA"
-
-
-NO_DATA: Any = NoData()
-"""Stands for "no data at all": the first task is the source."""
-
-
-class ScopedIterable(AsyncIterable[Any]):
-    """
-    Data that is iterated inside ``async with``: a stream of another pipeline.
-
-    Its run then lives in the scope of the task that iterates it and ends with it.
-    """
-
-    async def __aenter__(self) -> AsyncIterator[Any]:
-        raise NotImplementedError
-
-    async def __aexit__(self, *exc_info: Any) -> bool | None:
-        raise NotImplementedError
 
 
 def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
