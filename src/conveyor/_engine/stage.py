@@ -150,7 +150,7 @@ class Stage(WorkerPool, Upstream):
         at_once = slot.take_spare(len(values))
         more = len(values) - at_once
         # One place is free once the slot itself has left.
-        if more - 1 <= window.room:
+        if window.has_room(slot.index, more - 1):
             window.held += more
             at_once += more
         self.counters.added += at_once
@@ -221,8 +221,7 @@ class Stage(WorkerPool, Upstream):
 
         :param slot: a slot of the stage's chain
         """
-        window = self.run.window
-        return window.held < window.size or (
+        return self.run.window.has_room(slot.index) or (
             self.chain.head is slot and all(stage.is_idle for stage in self._following())
         )
 
@@ -254,10 +253,13 @@ class Stage(WorkerPool, Upstream):
             chain.watched += 1
         self._waiting += 1
         self.relieve()
+        was_woken = False
         try:
             while not self.run.stopping:
                 if not self.may_add(slot):
-                    event = window.enqueue()
+                    if was_woken:
+                        window.hand_on()  # to one whose item came first and who waits by now
+                    event = window.enqueue(slot.index)
                 elif self.is_crowded:
                     window.hand_on()
                     event = Event()
@@ -271,6 +273,7 @@ class Stage(WorkerPool, Upstream):
                 finally:
                     slot.parked = None
                     window.forget(event)
+                was_woken = True
             else:
                 raise RunStopped
         finally:
