@@ -605,7 +605,7 @@ def test_bad_options_are_refused(
         (
             made,
             "ignore",
-            "on_error must be one of 'fail', 'skip_item', 'retry', got 'ignore'",
+            "on_error must be one of 'fail', 'skip_item', 'divert', 'retry', got 'ignore'",
         ),
         (
             made,
@@ -615,7 +615,8 @@ def test_bad_options_are_refused(
         (
             made_batch,
             None,
-            "on_error must be one of 'fail', 'skip_item', 'skip_batch', 'retry', got None",
+            "on_error must be one of 'fail', 'skip_item', 'skip_batch', 'divert', 'retry', "
+            "got None",
         ),
     ],
 )

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._engine.batch_call import BatchCall, Parts
 from ._engine.call import Call
 from ._engine.failures import CallFailed, add_note, examine
-from ._engine.kinds import SKIPPED
 from ._engine.run import Run
 from .context import PipelineContext
+from .error_handling import SKIP
 from .stream import NO_DATA, PipelineStream
 
 if TYPE_CHECKING:
@@ -66,10 +67,20 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
                 examined = examine(raised, f"a side input of task {task.task_name!r}")
                 raise examined  # noqa: B904 - it has a cause if it needs one
         # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-        call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
+        item = self._args[0] if self._args else None
+        if task.options.is_batch and self._args:
+            call: Call = BatchCall(
+                lambda batch: function(batch, *self._args[1:], **self._kwargs), task.options
+            )
+        else:
+            call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
         try:
-            result = await call(self._args[0] if self._args else None)
+            result = await call(item)
+            if isinstance(result, Parts):
+                result = result.values()
         except CallFailed as failed:
+            if failed.decision is SKIP:
+                return None
             plural = "" if failed.attempts == 1 else "s"
             add_note(
                 failed.error,
@@ -77,7 +88,7 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
             )
             error = failed.error
         else:
-            return None if result is SKIPPED else result
+            return result
         raise error
 
     def bound(self) -> FunctionTask[In, Out]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
+from ..error_handling import FAIL
 from .call import Call
-from .failures import examine
+from .failures import CallFailed, examine
 from .isolation import differs, variables_of
 from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
@@ -140,7 +141,8 @@ class SingleStage(Stage):
                         await self.settle(slot, result)
                 except BaseException as error:
                     error = examine(error, f"task {self.name!r}", self.run)
-                    return self.run.fail(error, self.describe(slot, 1))
+                    if not self._go_on_without(slot, error):
+                        return None
                 if get_referents(copy_context())[0] is not variables:
                     if differs(pristine):
                         self._isolated = True
@@ -149,6 +151,15 @@ class SingleStage(Stage):
             # Whoever waits must not keep a user's objects alive.
             slot = result = None
             await (checkpoint() if queue else self.park())
+
+    def _go_on_without(self, slot: Slot, error: BaseException) -> bool:
+        """Route an item whose only attempt has failed; tell whether the run goes on."""
+        failed = CallFailed(error, 1, FAIL)
+        self.run.routing.route_at_once(self, slot, failed, self.items_in(slot))
+        if self.run.stopping:
+            return False
+        self.discard(slot)
+        return True
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""
