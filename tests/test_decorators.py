@@ -599,6 +599,9 @@ def test_bad_options_are_refused(
         make(**options)
 
 
+WORDS = "'fail', 'skip_item', 'skip_batch', 'divert', 'retry'"
+
+
 @pytest.mark.parametrize(
     ("make", "value", "message"),
     [
@@ -615,8 +618,7 @@ def test_bad_options_are_refused(
         (
             made_batch,
             None,
-            "on_error must be one of 'fail', 'skip_item', 'skip_batch', 'divert', 'retry', "
-            "got None",
+            f"on_error must be one of {WORDS}, got None",
         ),
     ],
 )

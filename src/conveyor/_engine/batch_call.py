@@ -120,6 +120,7 @@ class BatchCall(Call):
         again: set[int] = set()
         delays: list[float] = []
         for place in failed.keys() - asking.keys():
+            progress.error = failed[place]
             if self._may_go_on(failed[place], pacing, progress, begun=False):
                 again.add(place)
                 delays.append(progress.delay or 0.0)
