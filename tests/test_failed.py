@@ -288,6 +288,35 @@ async def test_a_list_that_is_kept_whole_lacks_the_failed_ones() -> None:
         assert results._run.window.held == 0
 
 
+async def test_results_beside_failed_ones_keep_to_the_window() -> None:
+    """They take over the places of the items."""
+    task = Service(dict.fromkeys(range(0, 40, 4), 1)).task(on_error="skip_item")
+    async with task.with_context(max_in_flight=8)(range(40)) as results:
+        for _ in range(5):
+            await anyio.sleep(1)
+            assert results._run.window.held <= 8
+            await anext(results)
+        assert len(await results.collect()) == 25
+
+
+async def test_what_becomes_of_items_takes_over_their_places() -> None:
+    """Also while something is waited for before the whole batch is done."""
+
+    def decide(error: Exception, item: int) -> Any:
+        return DIVERT if item == 2 else FAIL
+
+    async def on_failure(failure: Failure) -> None:
+        await anyio.sleep(5)
+
+    task = Service({1: 1, 2: 1}).task(on_error=decide)
+    pipeline = task.with_context(max_in_flight=4, on_failure=on_failure)
+    async with pipeline.outcomes(range(4)) as results:
+        await anyio.sleep(1)
+        assert results._run.window.held == 4
+        assert len(await results.collect()) == 3
+        assert (results._run.window.held, current_time()) == (0, 5)
+
+
 async def test_an_end_of_an_iteration_is_a_runtime_error() -> None:
     """As if the function had raised it."""
     with pytest.raises(RuntimeError, match="task 'store' raised StopIteration"):

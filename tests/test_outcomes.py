@@ -458,6 +458,13 @@ async def test_a_failure_does_not_overtake_full_batches(
     assert outcomes == [1, 2, 3, 4, "!a", "!b", 5, 6, "!c", 7]
 
 
+async def test_failures_behind_the_last_batch_are_delivered() -> None:
+    """Although there is nothing more to come when it leaves."""
+    log = BatchLog(duration=5)
+    outcomes = await outcomes_of(check | batch_task(max_size=2)(log), [1, 2, "a", "b"])
+    assert outcomes == [1, 2, "!a", "!b"]
+
+
 async def test_a_failure_does_not_wait_for_a_batch_to_fill() -> None:
     """It comes at once, and the batch when it is full."""
     pipeline = check | batch_task(max_size=2)(BatchLog())
