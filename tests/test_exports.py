@@ -15,6 +15,7 @@ import pytest
 import conveyor
 
 NAMES = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -30,7 +31,11 @@ NAMES = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
@@ -40,6 +45,8 @@ NAMES = [
     "SingleTask",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",
@@ -65,6 +72,7 @@ MODULES = {
         "with_context",
     ],
     "error_handling": [
+        "DIVERT",
         "FAIL",
         "RETRY",
         "SKIP",
@@ -79,7 +87,9 @@ MODULES = {
         "RetryConfig",
         "StreamClosedError",
         "StreamConsumedError",
+        "TooManyErrorsError",
     ],
+    "outcomes": ["Failed", "Failure", "Failures", "Outcome", "Success"],
 }
 
 

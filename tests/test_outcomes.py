@@ -148,6 +148,21 @@ def test_failures_do_not_show_values() -> None:
     assert repr(failure) == "<Failure: TaskError in task 'work', index=7, attempts=2>"
 
 
+def test_failures_can_be_kept_in_any_way() -> None:
+    """In sets, too, although not every item can be compared or hashed."""
+
+    class Awkward:
+        def __eq__(self, other: object) -> bool:
+            raise TypeError("cannot be compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    error = TaskError()
+    first, second = (Failure(error, Awkward(), 0, "work", 1) for _ in range(2))
+    assert len({first, second}) == 2
+    assert [first, second].index(second) == 1
+
+
 async def test_outcomes_are_data_like_any_other() -> None:
     """Failures among the items of another pipeline do not pass by its stages."""
 

@@ -27,10 +27,10 @@ class Success(Generic[T]):
     index: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Failure:
     """
-    An item that has failed for good.
+    An item that has failed for good; equal to itself alone, whatever the item.
 
     Its ``repr`` shows neither the item nor the message of the error, since messages tend to quote
     the item; so a failure can be logged.

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conveyor import Failure, Success
 
+# The module, since it imports this one.
+from . import scenario as specs
+
 if TYPE_CHECKING:
     from .scenario import Scenario, StageSpec
 
-__all__ = ["Lost", "loses", "position_of", "text_of", "with_outcomes"]
+__all__ = ["Lost", "text_of", "with_outcomes"]
 
 
 class Lost(NamedTuple):
@@ -30,45 +33,52 @@ class Lost(NamedTuple):
 
 
 def with_outcomes(scenario: Scenario) -> Scenario:
-    """Let the failures of some scenarios go other ways."""
+    """Let the failures of every other scenario go other ways, and see that there are some."""
     own = Random(f"{scenario.seed} outcomes")
-    if not any(map(loses, scenario.stages)) or own.random() < 0.3:
+    if own.random() < 0.5:
         return scenario
-    gives_outcomes = own.random() < 0.7 and _has_places(scenario)
-    stages = tuple(_other_way(spec, own, gives_outcomes) for spec in scenario.stages)
+    gives_outcomes = own.random() < 0.75
+    ways = ["divert", "skip_item"] + ["fail"] * 6 * gives_outcomes
+    stages = [*scenario.stages]
+    calls = [spec.number for spec in stages if spec.kind != "process" and spec.side is None]
+    for number in own.sample(calls, min(len(calls), own.choice([1, 1, 2]))):
+        stages[number] = replace(
+            stages[number],
+            trouble=specs.Trouble(
+                one_in=own.choice([2, 3, 6]),
+                error=own.choice(specs.ERRORS[:-1]),
+                attempts=own.choice([2, *[specs.ALWAYS] * 3]),
+            ),
+            retry_on="all",
+            on_error=own.choice(ways),
+            handler=None,
+        )
+    losing = [spec.number for spec in stages if _loses(spec)]
+    if gives_outcomes and scenario.ordered and losing:
+        for number in range(losing[0] + 1, len(stages)):
+            stages[number] = _without_times(stages[number])
+            if stages[number].kind == "single" and own.random() < 0.3:
+                stages[number] = replace(stages[number], in_order=True)
     return replace(
         scenario,
-        stages=stages,
+        stages=tuple(stages),
         outcomes=gives_outcomes,
-        max_errors=own.choice([None, None, None, 0, 1, 2, 5]),
+        max_errors=own.choice([None] * 6 + [0, 1, 2, 5]),
     )
 
 
-def loses(spec: StageSpec) -> bool:
+def _loses(spec: StageSpec) -> bool:
     """Say whether a stage may fail with an item."""
     return spec.kind != "process" and bool(
         spec.trouble or spec.timeout or spec.side_fails_at is not None
     )
 
 
-def _has_places(scenario: Scenario) -> bool:
-    """Say whether the place of each failure among the results is not a matter of time."""
-    if not scenario.ordered:
-        return True
-    first = next(spec.number for spec in scenario.stages if loses(spec))
-    return not any(
-        spec.max_wait is not None or spec.target is not None or spec.shape == "nested"
-        for spec in scenario.stages[first + 1 :]
-    )
-
-
-def _other_way(spec: StageSpec, own: Random, gives_outcomes: bool) -> StageSpec:
-    if not (spec.trouble or spec.timeout) or spec.side or spec.handler or spec.kind == "process":
-        return spec
-    ways = [spec.on_error, "divert"]
-    if gives_outcomes:
-        ways += ["fail", "fail"]
-    return replace(spec, on_error=own.choice(ways))
+def _without_times(spec: StageSpec) -> StageSpec:
+    """Let the place of a failure that passes by not be a matter of time."""
+    if spec.shape == "nested":
+        return replace(spec, shape="same", limit=None)
+    return replace(spec, max_wait=None, target=None)
 
 
 def _hides_index(spec: StageSpec) -> bool:
@@ -79,7 +89,7 @@ def _hides_index(spec: StageSpec) -> bool:
     )
 
 
-def position_of(text: str) -> int:
+def _position_of(text: str) -> int:
     """Return the index of the input item that the first item in a result stems from."""
     found = re.search(r"[ab](\d+)", text)
     assert found is not None
@@ -103,7 +113,7 @@ def text_of(scenario: Scenario, outcome: Any, problems: list[str]) -> Any:
         problems.append(f"{outcome!r} is no outcome")
         return outcome
     if not any(map(_hides_index, scenario.stages)):
-        position = 0 if scenario.source.kind == "none" else position_of(text)
+        position = 0 if scenario.source.kind == "none" else _position_of(text)
         if outcome.index != position:
             problems.append(f"{outcome!r} has not the index {position} of {text}")
     return result
