@@ -7,15 +7,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._engine.batch_call import BatchCall, Parts
-from ._engine.call import Call
-from ._engine.failures import CallFailed, add_note, examine
-from ._engine.run import Run
 from .context import PipelineContext
-from .error_handling import SKIP
 from .stream import NO_DATA, PipelineStream
 
 if TYPE_CHECKING:
+    from ._engine.run import Run
     from ._signatures import Composable
     from .pipeline import Pipeline
     from .tasks import FunctionTask
@@ -55,41 +51,9 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
         return super()._start()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._call_once().__await__()
+        from ._engine.lone_call import call_once
 
-    async def _call_once(self) -> Any:
-        task = self._task
-        function = task.func
-        if task.inputs:
-            try:
-                function = await task.inputs.bind(function)
-            except BaseException as raised:
-                examined = examine(raised, f"a side input of task {task.task_name!r}")
-                raise examined  # noqa: B904 - it has a cause if it needs one
-        # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-        item = self._args[0] if self._args else None
-        if task.options.is_batch and self._args:
-            call: Call = BatchCall(
-                lambda batch: function(batch, *self._args[1:], **self._kwargs), task.options
-            )
-        else:
-            call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
-        try:
-            result = await call(item)
-            if isinstance(result, Parts):
-                result = result.values()
-        except CallFailed as failed:
-            if failed.decision is SKIP:
-                return None
-            plural = "" if failed.attempts == 1 else "s"
-            add_note(
-                failed.error,
-                f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
-            )
-            error = failed.error
-        else:
-            return result
-        raise error
+        return call_once(self._task, self._args, self._kwargs).__await__()
 
     def bound(self) -> FunctionTask[In, Out]:
         """Return the task with the arguments bound after the item, as ``|`` does."""

@@ -75,7 +75,8 @@ class Call:
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        return self.options.is_plain and self._limiter is None
+        gives_outcomes = self._run is not None and self._run.routing.gives_outcomes
+        return self.options.is_plain and self._limiter is None and not gives_outcomes
 
     @property
     def is_async(self) -> bool:

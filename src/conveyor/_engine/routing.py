@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..error_handling import DIVERT, FAIL, SKIP, TooManyErrorsError
+from ..error_handling import FAIL, SKIP, TooManyErrorsError
 from ..outcomes import Failure, Failures
 from .bypass import FailedSlot
 from .error_limits import ErrorLimits
@@ -73,39 +73,24 @@ class Routing:
         :param failed: the failure that they have in common
         :param items: each with the index of its input item, at least one
         """
-        if failed.decision is DIVERT:
-            _forget_engine(failed.error)
+        decision = failed.decision
+        if decision is None or (decision is FAIL and not self.gives_outcomes):
+            return self._run.fail(failed.error, stage.origin(items[0][1], failed.attempts))
+        _forget_engine(failed.error)
+        if decision is SKIP:
+            stage.counters.skipped += len(items)
+        elif decision is FAIL:
+            for failure in self._failures_of(stage, failed, items):
+                stage.add_failure(place, FailedSlot(failure))
+        else:
             for failure in self._failures_of(stage, failed, items):
                 stage.counters.diverted += 1
                 self.failures.total += 1
                 if self._on_failure is None:
                     self._keep(failure)
                 elif not await self._report(failure):
-                    return
-            self._count(stage, failed, items)
-        else:
-            self.route_at_once(stage, place, failed, items)
-
-    def route_at_once(
-        self, stage: Stage, place: Slot, failed: CallFailed, items: Sequence[tuple[Any, int]]
-    ) -> None:
-        """
-        As :meth:`route`, for all that is not diverted.
-
-        :param stage: see there
-        :param place: see there
-        :param failed: see there
-        :param items: see there
-        """
-        if failed.decision is None or (failed.decision is FAIL and not self.gives_outcomes):
-            return self._run.fail(failed.error, stage.origin(items[0][1], failed.attempts))
-        _forget_engine(failed.error)
-        if failed.decision is SKIP:
-            stage.counters.skipped += len(items)
-        else:
-            for failure in self._failures_of(stage, failed, items):
-                stage.add_failure(place, FailedSlot(failure))
-        self._count(stage, failed, items)
+                    return None
+        return self._count(stage, failed, items)
 
     def check_errors(self) -> None:
         """At the end of the data, see once more that there were not too many errors."""

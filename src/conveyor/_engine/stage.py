@@ -222,6 +222,15 @@ class Stage(WorkerPool, Upstream):
         """
         return [(slot.value, slot.index)]
 
+    def describe(self, slot: Slot, attempts: int) -> str:
+        """
+        As :meth:`origin`.
+
+        :param slot: of the item that failed
+        :param attempts: attempts made
+        """
+        return self.origin(slot.index, attempts)
+
     def origin(self, index: int, attempts: int) -> str:
         """
         Say for a person where an error comes from, without any value.

@@ -22,11 +22,11 @@ FAULTS = [
     Fault(
         "a failing call is swallowed",
         "_engine/single_stage.py",
-        '                    error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                    if not self._go_on_without(slot, error):\n"
-        "                        return None\n",
-        '                    examine(error, f"task {self.name!r}", self.run)\n'
-        "                    self.discard(slot)\n",
+        '                error = examine(error, f"task {self.name!r}", self.run)\n'
+        "                self.run.fail(error, self.describe(slot, 1))\n",
+        '                examine(error, f"task {self.name!r}", self.run)\n'
+        "                self.discard(slot)\n"
+        "                self.retire()\n",
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(
@@ -68,8 +68,8 @@ FAULTS = [
     Fault(
         "an item's value stands in the note on its error",
         "_engine/stage.py",
-        "        return [(slot.value, slot.index)]\n",
-        "        return [(slot.value, slot.value)]\n",
+        "        return self.origin(slot.index, attempts)\n",
+        "        return self.origin(slot.value, attempts)\n",
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(
