@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -411,6 +412,15 @@ def test_failed_needs_an_error(error: Any, got: str) -> None:
     assert str(caught.value) == (
         f"Failed needs an error, an instance of Exception, got {got}; write Failed(ValueError(...))"
     )
+
+
+def test_failed_comes_from_other_processes() -> None:
+    """It can be pickled, and one that was is found in results, too."""
+    pickled = pickle.dumps(Failed(TaskError("text")))
+    Failed.is_used = False
+    copy = pickle.loads(pickled)
+    assert Failed.is_used
+    assert (type(copy), type(copy.error), copy.error.args) == (Failed, TaskError, ("text",))
 
 
 def test_failed_does_not_show_values() -> None:

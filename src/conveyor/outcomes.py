@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, Union, overload
+from typing import Any, ClassVar, Generic, TypeVar, Union, final, overload
 
 __all__ = ["Failed", "Failure", "Failures", "Outcome", "Success"]
 
@@ -60,6 +60,7 @@ Outcome = Union[Success[T], Failure]  # noqa: UP007
 """One entry of :meth:`.Pipeline.outcomes`, for ``match``."""
 
 
+@final
 @dataclass(frozen=True)
 class Failed:
     """
@@ -70,9 +71,17 @@ class Failed:
 
     :param error: as if the function had raised it for this item alone
     :raises TypeError: if *error* is not an instance of ``Exception``
+    :cvar is_used: whether there has ever been one; results are not searched for them before
     """
 
+    is_used: ClassVar[bool] = False
+
     error: Exception
+
+    # Not in __init__(), since one that comes from another process is made without that.
+    def __new__(cls, *_: object, **__: object) -> Failed:  # noqa: D102
+        Failed.is_used = True
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         given: Any = self.error  # not everyone's code is type-checked

@@ -48,7 +48,7 @@ class BatchCall(Call):
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
         result: Any = await super()._finish(item, expansion, pacing, progress)
-        if _names_failed(result):
+        if Failed.is_used and _names_failed(result):
             return Parts(await self._settle(item, result, pacing, progress))
         return result
 

@@ -45,14 +45,14 @@ class BatchSlot(Slot):
     others are spare once the call has returned, for its results.
 
     :param value: a list of items
-    :param indices: of their input items
+    :param slots: those that they were in, which still know where the items stem from
     """
 
-    __slots__ = ("_spare", "indices")
+    __slots__ = ("_spare", "slots")
 
-    def __init__(self, value: list[Any], indices: list[int]) -> None:
-        super().__init__(value, indices[0])
-        self.indices = indices
+    def __init__(self, value: list[Any], slots: list[Slot]) -> None:
+        super().__init__(value, slots[0].index)
+        self.slots = slots
         self._spare = len(value) - 1
 
     def take_spare(self, wanted: int) -> int:
@@ -215,8 +215,11 @@ class BatchStage(Stage):
                 return self.pump()
 
     def _open_batch(self, batch: Batch) -> Slot:
-        indices = [slot.index for slot in batch.items]
-        slot = BatchSlot(self._intake.empty(batch.items), indices)
+        items: list[Any] = []
+        for each in batch.items:
+            items.append(each.value)
+            each.value = None
+        slot = BatchSlot(items, batch.items)
         self.counters.taken += 1
         self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)
@@ -254,7 +257,7 @@ class BatchStage(Stage):
         if isinstance(result, Parts):
             return await self._settle_parts(slot, result)
         await super().settle(slot, result)
-        self._give_back_spare(slot)
+        self._give_back(slot)
         return None
 
     async def _settle_parts(self, slot: Slot, parts: Parts) -> None:
@@ -272,12 +275,16 @@ class BatchStage(Stage):
                 whole.append(entry)
         if whole:
             await super().settle(slot, whole)
-            self._give_back_spare(slot)
+            self._give_back(slot)
         else:
             self.discard(slot)
 
-    def _give_back_spare(self, slot: Slot) -> None:
+    def _give_back(self, slot: Slot) -> None:
+        """Give back what nobody needs any more: places in the window, and the items' slots."""
         self.run.window.release(slot.take_spare(maxsize))
+        assert isinstance(slot, BatchSlot)
+        slots, slot.slots = slot.slots, []
+        self._intake.keep(slots)
 
     async def _serve_isolating(self, call: Call, slot: BatchSlot, pacing: Pacing | None) -> None:
         """Halve what fails, and try the halves, until only single items fail."""
@@ -305,12 +312,13 @@ class BatchStage(Stage):
     def _halves(self, part: BatchSlot) -> list[BatchSlot]:
         """Put two slots in the place of one, and return the second and the first."""
         middle = len(part.value) // 2
-        first = BatchSlot(part.value[:middle], part.indices[:middle])
-        second = BatchSlot(part.value[middle:], part.indices[middle:])
+        first = BatchSlot(part.value[:middle], part.slots[:middle])
+        second = BatchSlot(part.value[middle:], part.slots[middle:])
         self.insert(part, first)
         self.insert(part, second)
         # They share the places of its items; its own is given back as it leaves.
         part.take_spare(maxsize)
+        part.slots = []
         self.run.window.held += 1
         self.discard(part)
         return [second, first]
@@ -322,7 +330,7 @@ class BatchStage(Stage):
         :param slot: of the batch
         """
         super().discard(slot)
-        self._give_back_spare(slot)
+        self._give_back(slot)
 
     def items_in(self, slot: Slot) -> list[tuple[Any, int]]:
         """
@@ -331,4 +339,4 @@ class BatchStage(Stage):
         :param slot: holds the list of items
         """
         assert isinstance(slot, BatchSlot)
-        return [*zip(slot.value, slot.indices, strict=True)]
+        return [(item, each.index) for item, each in zip(slot.value, slot.slots, strict=True)]
