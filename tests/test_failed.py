@@ -23,7 +23,7 @@ from conveyor import (
     Success,
     batch_task,
 )
-from helpers import current_time
+from helpers import arriving, current_time
 
 
 class TaskError(Exception):
@@ -316,6 +316,36 @@ async def test_what_becomes_of_items_takes_over_their_places() -> None:
         assert results._run.window.held == 4
         assert len(await results.collect()) == 3
         assert (results._run.window.held, current_time()) == (0, 5)
+
+
+async def test_indices_are_those_of_the_batch_though_more_items_come() -> None:
+    """What has been pulled while the function was at work does not mix them up."""
+
+    @batch_task(max_size=2, on_error="divert")
+    async def store(batch: list[int]) -> list[Any]:
+        await anyio.sleep(5)
+        return [Failed(TaskError())] * len(batch)
+
+    stream = store(range(8))
+    assert await stream.collect() == []
+    assert [(each.item, each.index) for each in stream.failures] == [(n, n) for n in range(8)]
+
+
+@pytest.mark.parametrize("on_error", ["fail", "divert", "skip_item"])
+async def test_slots_of_batches_are_used_again(on_error: str) -> None:
+    """Whatever becomes of the batch; else a new one for each item."""
+
+    @batch_task(max_size=4, on_error=on_error)
+    async def store(batch: list[int]) -> list[int]:
+        if on_error != "fail":
+            raise TaskError
+        return batch
+
+    source = arriving(*[(0, item) for item in range(4)], (5, 4))
+    async with store.with_context(max_in_flight=8)(source) as results:
+        await anyio.sleep(1)
+        assert len(results._run._chains[0].spare) == 4
+        await results.collect()
 
 
 async def test_an_end_of_an_iteration_is_a_runtime_error() -> None:

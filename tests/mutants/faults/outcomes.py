@@ -92,8 +92,8 @@ FAULTS = [
     Fault(
         "all items of a batch have the index of the first",
         "_engine/batch_stage.py",
-        "        indices = [slot.index for slot in batch.items]\n",
-        "        indices = [batch.items[0].index for slot in batch.items]\n",
+        "        return [(item, each.index) for item, each in",
+        "        return [(item, slot.index) for item, each in",
         ("test_outcomes.py::test_each_item_of_a_failing_batch_has_failed",),
         seeds=1000,
     ),
@@ -235,6 +235,20 @@ FAULTS = [
         "        if not (self.options.isolates_poison and",
         "        if True or not (self.options.isolates_poison and",
         ("test_failed.py::test_a_smaller_batch_is_isolated_as_well",),
+    ),
+    Fault(
+        "slots of items are used again while their batch is worked on",
+        "_engine/batch_stage.py",
+        "        slot = BatchSlot(items, batch.items)\n",
+        "        slot = BatchSlot(items, batch.items)\n        self._intake.keep(batch.items)\n",
+        ("test_failed.py::test_indices_are_those_of_the_batch_though_more_items_come",),
+    ),
+    Fault(
+        "slots of items in batches are not used again",
+        "_engine/batch_stage.py",
+        "        self._intake.keep(slots)\n",
+        "",
+        ("test_failed.py::test_slots_of_batches_are_used_again",),
     ),
     Fault(
         "each item that asks for another attempt uses up one of all",
