@@ -19,6 +19,7 @@ from conveyor import (
     Failures,
     Pipeline,
     RetryAfter,
+    SingleTask,
     Success,
     batch_task,
     single_task,
@@ -686,7 +687,7 @@ async def test_a_pause_is_none_of_a_failure() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"max_retries": 1, "retry_delay": 0}])
 async def test_the_traceback_begins_in_the_users_code(options: dict[str, Any]) -> None:
-    """It shows what a user wants to see, and keeps nothing of the run alive."""
+    """It shows what a user wants to see; a note says where it came from."""
 
     @single_task(**options)
     async def outer(item: int) -> int:
@@ -695,10 +696,7 @@ async def test_the_traceback_begins_in_the_users_code(options: dict[str, Any]) -
     def inner(item: int) -> int:
         raise TaskError
 
-    stream = outer.outcomes([1])
-    async with stream as results:
-        [failure] = await results.collect()
-        run = weakref.ref(results._run)
+    [failure] = await outer.outcomes([1]).collect()
     assert isinstance(failure, Failure)
     frames = traceback.extract_tb(failure.error.__traceback__)
     assert [frame.name for frame in frames] == ["outer", "inner"]
@@ -707,9 +705,38 @@ async def test_the_traceback_begins_in_the_users_code(options: dict[str, Any]) -
     assert notes == [
         f"raised by task 'outer' for input item 0 after {1 + len(plural)} attempt{plural}"
     ]
-    del stream, results
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("options", [{}, {"max_retries": 1, "retry_delay": 0}])
+async def test_a_failure_keeps_no_other_item(options: dict[str, Any], is_async: bool) -> None:
+    """Although Python may keep the frames that its traceback comes from."""
+
+    class Item:
+        pass
+
+    def work(item: Item) -> Item:
+        if kept.index(weakref.ref(item)) == 2:
+            raise TaskError
+        return item
+
+    async def work_later(item: Item) -> Item:
+        return work(item)
+
+    kept: list[weakref.ref[Item]] = []
+
+    def source() -> Iterator[Item]:
+        for _ in range(5):
+            item = Item()
+            kept.append(weakref.ref(item))
+            yield item
+
+    task: Any = SingleTask(work_later if is_async else work, **options)
+    stream = task.outcomes(source())
+    failures = [each async for each in stream if isinstance(each, Failure)]
+    del stream
     gc.collect()
-    assert run() is None
+    assert [each() for each in kept] == [None, None, failures[0].item, None, None]
 
 
 async def test_items_of_delivered_failures_are_let_go() -> None:

@@ -145,7 +145,8 @@ def _forget_engine(error: BaseException) -> None:
     """
     Let tracebacks begin in the user's code.
 
-    Frames of ours would keep the whole run alive for as long as somebody keeps the error.
+    Ours say nothing about it, and would be kept for as long as the error. (Python keeps those that
+    a function was called from in any case; they hold no other item when the run has ended.)
     """
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()

@@ -113,7 +113,7 @@ FAULTS = [
         ("test_outcomes.py::test_what_is_no_failure_of_an_item_ends_the_run",),
     ),
     Fault(
-        "failures keep the whole run alive",
+        "tracebacks begin in the engine",
         "_engine/routing.py",
         "        each.__traceback__ = traceback\n",
         "",
