@@ -28,6 +28,7 @@ Where things are:
 ``rate``            limits on how often calls begin
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
+``outcomes``        results and failures as values
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
@@ -45,6 +46,7 @@ from .context import (
 )
 from .decorators import batch_task, single_task
 from .error_handling import (
+    DIVERT,
     FAIL,
     RETRY,
     SKIP,
@@ -60,7 +62,9 @@ from .error_handling import (
     RetryConfig,
     StreamClosedError,
     StreamConsumedError,
+    TooManyErrorsError,
 )
+from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
 from .rate import Rate
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
@@ -69,6 +73,7 @@ from .tasks import BaseTask, BatchTask, SingleTask
 from .threads import from_thread
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -84,8 +89,12 @@ __all__ = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "LedgerError",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
@@ -97,6 +106,8 @@ __all__ = [
     "StageStatistics",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .outcomes import with_outcomes
+
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
 #: More attempts than any task makes.
@@ -131,6 +133,8 @@ class Scenario:
     ordered: bool = True
     window: int | None = None
     parallelism: int | None = None
+    outcomes: bool = False
+    max_errors: int | None = None
     source: SourceSpec = field(default_factory=SourceSpec)
     stages: tuple[StageSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
@@ -138,7 +142,7 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return _Maker(seed).scenario()
+        return with_outcomes(_Maker(seed).scenario())
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

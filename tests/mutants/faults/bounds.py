@@ -104,18 +104,16 @@ FAULTS = [
         "_engine/stage.py",
         """\
         else:
-            await self.settle(slot, result)
-
-    async def settle""",
+            return await self.settle(slot, result)
+        await self.give_up""",
         """\
         else:
             await pacing.begin()
             try:
-                await self.settle(slot, result)
+                return await self.settle(slot, result)
             finally:
                 pacing.end()
-
-    async def settle""",
+        await self.give_up""",
         ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
     ),
     Fault(

@@ -175,7 +175,7 @@ FAULTS = [
     Fault(
         "a full batch is taken for one that waits for more",
         "_engine/batch_stage.py",
-        "        return super().is_idle and not self._batcher.full\n",
+        "        return super().is_idle and not self.batcher.full\n",
         "        return super().is_idle\n",
         ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
     ),
