@@ -36,6 +36,7 @@ NAMES = [
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "SingleTask",
     "StreamClosedError",
@@ -54,6 +55,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "retry_budget": ["RetryBudget"],
     "threads": ["from_thread"],
     "context": [
         "Context",

@@ -26,6 +26,7 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``retry_budget``    limits on how many calls are repetitions
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``statistics``      what a run has counted
@@ -63,6 +64,7 @@ from .error_handling import (
 )
 from .pipeline import Pipeline
 from .rate import Rate
+from .retry_budget import RetryBudget
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
@@ -91,6 +93,7 @@ __all__ = [
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "RunStatistics",
     "SingleTask",

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
+from .retry_budget import RetryBudget
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
 
@@ -36,6 +37,8 @@ class CommonOptions(TypedDict, total=False):
         Whether, and by what, the delay is multiplied each time.
     ``retry_jitter`` (0.1), ``retry_on`` (Exception), ``retry_config``
         See :class:`~conveyor.RetryConfig`, which may be given in place of the flat keywords.
+    ``retry_budget``
+        A :class:`~conveyor.RetryBudget`: no retry while it is empty.
     ``error_handler``
         An :class:`~conveyor.ErrorHandler`; asked after the last attempt, wins over ``on_error``.
     ``task_name``
@@ -61,6 +64,7 @@ class CommonOptions(TypedDict, total=False):
     retry_jitter: float | bool
     retry_on: RetryOn
     retry_config: RetryConfig | None
+    retry_budget: RetryBudget | None
     error_handler: ErrorHandler | None
     task_name: str | None
     concurrency_limit: int | None

@@ -19,11 +19,13 @@ from ._checks import (
     check_number,
     check_on_error,
     check_rate_limit,
+    check_retry_budget,
     check_weight,
 )
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
+from .retry_budget import RetryBudget
 
 AUTO_SIZE = 1000
 """Items at most in a batch whose size is found by measuring."""
@@ -54,6 +56,7 @@ class TaskOptions:
     is_batch: bool = False
     on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
+    retry_budget: RetryBudget | None = None
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
     timeout: float | None = None
@@ -94,6 +97,7 @@ class TaskOptions:
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+        check_retry_budget(self.retry_budget, self)
 
     @property
     def is_plain(self) -> bool:
@@ -103,6 +107,7 @@ class TaskOptions:
             and self.timeout is None
             and self.deadline is None
             and self.rate_limit is None
+            and self.retry_budget is None
             and self.error_handler is None
             and self.on_error == "fail"
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
+    from .retry_budget import RetryBudget
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
@@ -100,6 +101,11 @@ class FunctionTask(BaseTask[In, Out]):
     def rate_limit(self) -> Rate | None:
         """How often calls begin; ``None`` for as often as they like."""
         return self.options.rate_limit
+
+    @property
+    def retry_budget(self) -> RetryBudget | None:
+        """What its retries are paid from; ``None`` for retries without end."""
+        return self.options.retry_budget
 
     @property
     def flatten(self) -> bool:

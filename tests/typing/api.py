@@ -19,6 +19,7 @@ from conveyor import (
     Pipeline,
     Rate,
     Replace,
+    RetryBudget,
     RetryConfig,
     SingleTask,
     batch_task,
@@ -262,6 +263,7 @@ async def with_parentheses(number: int) -> str:
     timeout=2.5,
     deadline=60,
     rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
+    retry_budget=RetryBudget(50, per_success=0.2),
     concurrency_limit=5,
     task_name="kept",
 )

@@ -68,6 +68,7 @@ class Call:
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
         self._admission = Admission(options.rate_limit, self._limiter)
+        self._is_watched = options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
@@ -145,7 +146,8 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                return await self._attempt(item, expansion, pacing)
+                attempt = self._watched if self._is_watched else self._attempt
+                return await attempt(item, expansion, pacing)
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -169,13 +171,20 @@ class Call:
         except BaseException as broken:
             # A predicate that raises is a mistake in the settings, not in this item.
             raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
-        # An attempt that would have no time left is not waited for.
-        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
 
     def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
         """Decide whether there is the one more attempt that ``on_error`` asks for."""
         progress.delay = delay_after(progress.attempts, self.options.retry)
-        return progress.grant() and current_time() + progress.delay < pacing.expires_at
+        return progress.grant() and self._may_repeat(progress.delay, pacing)
+
+    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
+        """Tell whether there is time for one more attempt and a token, and take that."""
+        # An attempt that would have no time left is not waited for.
+        if current_time() + delay >= pacing.expires_at:
+            return False
+        budget = self.options.retry_budget
+        return budget is None or budget.take()
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until an attempt may begin."""
@@ -199,6 +208,13 @@ class Call:
         finally:
             pacing.scope = None
             pacing.end()
+
+    async def _watched(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        """As :meth:`_attempt`, for those who are to learn how it ends."""
+        result = await self._attempt(item, expansion, pacing)
+        if self.options.retry_budget is not None:
+            self.options.retry_budget.put_back()
+        return result
 
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)

@@ -17,10 +17,23 @@ from . import (
     failures,
     handing_over,
     order,
+    retry_budget,
     threads,
     waking,
 )
 
-TOPICS = (handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending)
+TOPICS = (
+    handing_over,
+    waking,
+    bounds,
+    order,
+    batches,
+    calls,
+    retry_budget,
+    failures,
+    draining,
+    threads,
+    ending,
+)
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

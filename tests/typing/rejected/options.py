@@ -30,6 +30,7 @@ single_task(error_handler=LoggingErrorHandler)  # rejected
 single_task(retry_on=lambda error: "1")  # rejected
 single_task(deadline="1")  # rejected
 single_task(rate_limit=5)  # rejected
+single_task(max_retries=2, retry_budget=5)  # rejected
 single_task(rate_limit=Rate("5"))  # rejected
 single_task(flatten="no")  # rejected
 single_task(on_error="skip_item")("not a function")  # rejected
