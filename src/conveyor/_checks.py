@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, get_args
 
 from .error_handling import ErrorAction
 from .rate import Rate
-from .retry_budget import RetryBudget
 
 if TYPE_CHECKING:
     from .task_options import TaskOptions
@@ -109,23 +108,6 @@ def check_rate_limit(rate: object, task: str) -> None:
         is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
         example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
         raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")
-
-
-def check_retry_budget(budget: object, options: TaskOptions) -> None:
-    """Check that there is something to be paid from a retry budget."""
-    task = options.task_name
-    if budget is None:
-        return
-    if not isinstance(budget, RetryBudget):
-        is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
-        example = f"; write retry_budget=RetryBudget({budget!r})" if is_number else ""
-        raise TypeError(
-            f"task {task!r}: retry_budget must be a RetryBudget, got {budget!r}{example}"
-        )
-    if options.retry.max_attempts == 1 and not callable(options.on_error):
-        raise ValueError(
-            f"task {task!r}: a retry budget without retries has no effect; give max_retries"
-        )
 
 
 def check_max_size(options: TaskOptions) -> None:

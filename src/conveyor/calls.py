@@ -66,14 +66,16 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
                 examined = examine(raised, f"a side input of task {task.task_name!r}")
                 raise examined  # noqa: B904 - it has a cause if it needs one
         # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-        call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
+        options = task.options if self._args else task.options.without_item(self._kwargs)
+        call = Call(lambda _: function(*self._args, **self._kwargs), options)
         try:
             result = await call(self._args[0] if self._args else None)
         except CallFailed as failed:
             plural = "" if failed.attempts == 1 else "s"
             add_note(
                 failed.error,
-                f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
+                f"raised by task {failed.task_name or task.task_name!r} "
+                f"after {failed.attempts} attempt{plural}",
             )
             error = failed.error
         else:

@@ -8,11 +8,14 @@ means; :class:`.TaskOptions` is what a task keeps of them. Adding a keyword mean
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
 from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import BatchTask, SingleTask
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
 
@@ -74,10 +77,10 @@ class CommonOptions(TypedDict, total=False):
     in_order: bool
 
 
-# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
+# The decorators' overloads name ``flatten``, ``fallback`` and the sizes, hence the layers.
 class SingleOptions(CommonOptions, total=False):
     """
-    Keywords of ``@single_task`` but ``flatten``.
+    Keywords of ``@single_task`` but ``flatten`` and ``fallback``.
 
     ``on_error`` (default ``"fail"``)
         ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
@@ -90,18 +93,21 @@ class SingleOptions(CommonOptions, total=False):
 
 class SingleTaskOptions(SingleOptions, total=False):
     """
-    Keywords of ``@single_task``: those of :class:`SingleOptions`, and this one.
+    Keywords of ``@single_task``: those of :class:`SingleOptions`, and these.
 
     ``flatten`` (True)
         Spread a returned ``list`` into items; ``False`` keeps it whole.
+    ``fallback``
+        A single task that is called with the items for which this one has failed for good.
     """
 
     flatten: bool
+    fallback: SingleTask[Any, Any] | None
 
 
 class BatchOptions(CommonOptions, total=False):
     """
-    Keywords of ``@batch_task`` but ``flatten`` and the sizes.
+    Keywords of ``@batch_task`` but ``flatten``, ``fallback`` and the sizes.
 
     ``on_error`` (default ``"fail"``)
         As for single tasks, the item of a function being the batch. Also ``"skip_batch"``;
@@ -136,8 +142,11 @@ class BatchTaskOptions(BatchOptions, total=False):
         Spread a returned ``list`` into items; ``False`` keeps it whole.
     ``min_size`` (1), ``max_size`` (``min_size``)
         Items per batch; ``max_size="auto"`` to find out by measuring.
+    ``fallback``
+        A batch task that is called with the batches for which this one has failed for good.
     """
 
     flatten: bool
     min_size: int
     max_size: MaxSize
+    fallback: BatchTask[Any, Any] | None

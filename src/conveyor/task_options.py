@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._checks import (
     check_batch_by,
@@ -19,13 +19,16 @@ from ._checks import (
     check_number,
     check_on_error,
     check_rate_limit,
-    check_retry_budget,
     check_weight,
 )
+from ._failure_checks import check_fallback, check_retry_budget
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
 from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import FunctionTask
 
 AUTO_SIZE = 1000
 """Items at most in a batch whose size is found by measuring."""
@@ -57,6 +60,7 @@ class TaskOptions:
     on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
     retry_budget: RetryBudget | None = None
+    fallback: FunctionTask[Any, Any] | None = None
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
     timeout: float | None = None
@@ -98,6 +102,7 @@ class TaskOptions:
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
         check_retry_budget(self.retry_budget, self)
+        check_fallback(self.fallback, self)
 
     @property
     def is_plain(self) -> bool:
@@ -108,6 +113,7 @@ class TaskOptions:
             and self.deadline is None
             and self.rate_limit is None
             and self.retry_budget is None
+            and self.fallback is None
             and self.error_handler is None
             and self.on_error == "fail"
         )
@@ -130,6 +136,21 @@ class TaskOptions:
     def least_batch_size(self) -> int:
         """Items in a full batch at least; less than at most only if it is found by measuring."""
         return 1 if self.max_size == "auto" else self.batch_size
+
+    @property
+    def isolates_poison(self) -> bool:
+        """Whether a batch that fails is split until only items are left out that fail alone."""
+        return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
+
+    def without_item(self, arguments: Mapping[str, Any]) -> TaskOptions:
+        """
+        Return these options for a call without an item: a fallback gets none either.
+
+        :param arguments: named ones of the call
+        """
+        if self.fallback is None:
+            return self
+        return replace(self, fallback=self.fallback.without_item(arguments))
 
     def updated(self, given: Mapping[str, Any]) -> TaskOptions:
         """

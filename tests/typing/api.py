@@ -271,6 +271,42 @@ async def with_options(number: int) -> str | None:
     return str(number)
 
 
+# A fallback says what the task takes and gives
+
+
+@single_task(fallback=length, max_retries=1)
+async def guarded(text: str) -> int | None:
+    return len(text)
+
+
+@single_task(fallback=upper)
+def guarded_generator(text: str) -> Iterator[str]:
+    yield text
+
+
+@single_task(flatten=False, fallback=single_task(flatten=False)(str.split))
+def guarded_whole(text: str) -> list[str]:
+    return [text]
+
+
+@batch_task(max_size=2)
+async def sizes(batch: list[str]) -> list[int]:
+    return [len(text) for text in batch]
+
+
+@batch_task(max_size=2, fallback=sizes)
+async def guarded_batch(batch: list[str]) -> int:
+    return len(batch)
+
+
+assert_type(guarded, SingleTask[str, int])
+assert_type(guarded_generator, SingleTask[str, str])
+assert_type(guarded_whole, SingleTask[str, list[str]])
+assert_type(guarded_batch, BatchTask[str, int])
+assert_type(single_task(len, fallback=length), SingleTask[str, int])
+assert_type(length.replace(fallback=guarded), SingleTask[str, int])
+
+
 async def decide(error: Exception, item: int) -> Decision | Replace:
     return Replace("") if item else FAIL
 

@@ -76,7 +76,7 @@ class BatchStage(Stage):
         options = plan.options
         self._intake = intake
         self._batcher = self.make_batcher(options)
-        self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
+        self._isolates_poison = options.isolates_poison
         self._keeps_time = False
         intake.on_ready = self.pump
 
@@ -246,7 +246,9 @@ class BatchStage(Stage):
                 result = await call(part.value, expansion, pacing)
                 pacing = None
             except CallFailed as failed:
-                return self.run.fail(failed.error, self.describe(part, failed.attempts))
+                return self.run.fail(
+                    failed.error, self.describe(part, failed.attempts, failed.task_name)
+                )
             if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
                 pending += self._halves(part)
             elif result is EXPANDED:

@@ -6,9 +6,9 @@ room and the consumer are outside, so a slow consumer never times a call out and
 never retried.
 
 Order of events for a call that fails: the error is examined (:func:`examine`), retried while
-attempts are left and it is worth it, shown to the error handler, and finally skipped or raised as
-``on_error`` says. A generator is part of its call: it may be retried until its first value has been
-passed on, since nothing takes that value back.
+attempts are left and it is worth it, the fallback called in its place, its error shown to the error
+handler, and finally skipped or raised as ``on_error`` says. A generator is part of its call: it may
+be retried, or replaced, until its first value has been passed on, since nothing takes that back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from anyio import CancelScope, current_time, sleep
 from ..error_handling import Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
-from .failures import CallFailed, RunStopped, examine
+from .failures import CallFailed, ItemFailed, RunStopped, examine
+from .fallback import Fallback
 from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
 from .pacing import Pacing
 from .policy import Progress
@@ -68,6 +69,9 @@ class Call:
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
         self._admission = Admission(options.rate_limit, self._limiter)
+        self._fallback: Fallback | None = None
+        if options.fallback is not None:
+            self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
         self._is_watched = options.retry_budget is not None
 
     @property
@@ -109,7 +113,13 @@ class Call:
             result = await self._try(item, expansion, pacing, progress)
             if result is not GIVEN_UP:
                 return result
-            verdict = await self._verdict(progress, item)
+            failed = ItemFailed(cast("Exception", progress.error), progress.calls)
+            if self._fallback is not None and not (expansion is not None and expansion.passed_on):
+                try:
+                    return await self._fallback(item, expansion, failed.error)
+                except ItemFailed as failed_too:
+                    failed = failed_too
+            verdict = await self._verdict(failed, item)
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
                 continue
@@ -117,7 +127,7 @@ class Call:
                 return SKIPPED
             if isinstance(verdict, Replace):
                 return verdict.value
-            raise CallFailed(cast("Exception", progress.error), progress.calls)
+            raise failed
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -230,16 +240,16 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
+    async def _verdict(self, failed: ItemFailed, item: Any) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
             return Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.
-            raise cast("Exception", progress.error)
-        except Exception as error:
+            raise failed.error
+        except Exception:
             try:
-                return await verdict_on(error, item, progress.calls, self.options)
+                return await verdict_on(failed, item, self.options)
             except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), progress.calls) from None
+                raise CallFailed(self._examined(broken, role), failed.attempts) from None

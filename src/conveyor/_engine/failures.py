@@ -25,12 +25,20 @@ class CallFailed(Exception):
 
     :param error: what the last attempt raised
     :param attempts: attempts made
+    :ivar task_name: of the task that raised it, if it is a fallback
     """
 
     def __init__(self, error: BaseException, attempts: int) -> None:
         super().__init__(attempts)
         self.error = error
         self.attempts = attempts
+        self.task_name: str | None = None
+
+
+class ItemFailed(CallFailed):
+    """An item has failed for good: no mistake in the settings, and nothing that ends a program."""
+
+    error: Exception
 
 
 class RunStopped(BaseException):

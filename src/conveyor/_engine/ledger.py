@@ -29,6 +29,7 @@ class Counters:
     __slots__ = (
         "added",
         "dropped",
+        "fallbacks",
         "filtered",
         "left",
         "merged",
@@ -45,6 +46,7 @@ class Counters:
         self.filtered = 0
         self.skipped = 0
         self.retried = 0
+        self.fallbacks = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()

@@ -110,7 +110,7 @@ class Stage(WorkerPool, Upstream):
         try:
             result = await call(slot.value, Expansion(self, slot), pacing)
         except CallFailed as failed:
-            self.run.fail(failed.error, self.describe(slot, failed.attempts))
+            self.run.fail(failed.error, self.describe(slot, failed.attempts, failed.task_name))
         else:
             await self.settle(slot, result)
 
@@ -198,16 +198,17 @@ class Stage(WorkerPool, Upstream):
         """
         return 1
 
-    def describe(self, slot: Slot, attempts: int) -> str:
+    def describe(self, slot: Slot, attempts: int, task_name: str | None = None) -> str:
         """
         Say for a person where an error comes from, without any value.
 
         :param slot: of the item that failed
         :param attempts: attempts made
+        :param task_name: of the task that raised it, by default the stage's
         """
         plural = "" if attempts == 1 else "s"
         return (
-            f"raised by task {self.name!r} for input item {slot.index} "
+            f"raised by task {task_name or self.name!r} for input item {slot.index} "
             f"after {attempts} attempt{plural}"
         )
 

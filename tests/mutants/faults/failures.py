@@ -31,8 +31,8 @@ FAULTS = [
     Fault(
         "a failing call that options surround is swallowed",
         "_engine/stage.py",
-        "            self.run.fail(failed.error, self.describe(slot, failed.attempts))\n",
-        "            self.discard(slot)\n",
+        "self.run.fail(failed.error, self.describe(slot, failed.attempts, failed.task_name))\n",
+        "self.discard(slot)\n",
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(
@@ -67,8 +67,8 @@ FAULTS = [
     Fault(
         "an item's value stands in the note on its error",
         "_engine/stage.py",
-        'f"raised by task {self.name!r} for input item {slot.index} "',
-        'f"raised by task {self.name!r} for input item {slot.value!r} "',
+        'f"raised by task {task_name or self.name!r} for input item {slot.index} "',
+        'f"raised by task {task_name or self.name!r} for input item {slot.value!r} "',
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(

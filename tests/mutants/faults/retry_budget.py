@@ -68,7 +68,7 @@ FAULTS = [
     ),
     Fault(
         "a budget without retries is taken",
-        "_checks.py",
+        "_failure_checks.py",
         "    if options.retry.max_attempts == 1 and not callable(options.on_error):\n",
         "    if False:\n",
         ("test_retry_budget.py::test_a_budget_without_retries_is_refused",),
