@@ -22,6 +22,9 @@ NAMES = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -55,6 +58,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "circuit_breaker": ["CircuitBreaker", "CircuitState"],
     "retry_budget": ["RetryBudget"],
     "threads": ["from_thread"],
     "context": [
@@ -70,6 +74,7 @@ MODULES = {
         "FAIL",
         "RETRY",
         "SKIP",
+        "CircuitOpenError",
         "CollectLimitError",
         "ConveyorError",
         "Decision",
@@ -141,6 +146,7 @@ def test_the_literals_are_what_users_may_write() -> None:
     """They list the accepted words, and ``BatchTrigger`` those that there may be."""
     assert set(conveyor.ErrorAction.__args__) == {"fail", "skip_item", "skip_batch", "retry"}
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
+    assert set(conveyor.CircuitState.__args__) == {"closed", "open", "half_open"}
     assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 

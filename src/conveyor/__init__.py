@@ -26,6 +26,7 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``circuit_breaker`` what leaves a service alone that fails all the time
 ``retry_budget``    limits on how many calls are repetitions
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
@@ -35,6 +36,7 @@ Where things are:
 =================== ===============================================================
 """
 
+from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
     ContextManager,
@@ -49,6 +51,7 @@ from .error_handling import (
     FAIL,
     RETRY,
     SKIP,
+    CircuitOpenError,
     CollectLimitError,
     ConveyorError,
     Decision,
@@ -78,6 +81,9 @@ __all__ = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",

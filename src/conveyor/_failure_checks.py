@@ -7,6 +7,7 @@ from __future__ import annotations
 from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
+from .circuit_breaker import CircuitBreaker
 from .retry_budget import RetryBudget
 
 if TYPE_CHECKING:
@@ -29,6 +30,20 @@ def check_retry_budget(budget: object, options: TaskOptions) -> None:
         raise ValueError(
             f"task {task!r}: a retry budget without retries has no effect; give max_retries"
         )
+
+
+def check_circuit_breaker(breaker: object, task: str) -> None:
+    """Check that *breaker* is a circuit breaker."""
+    if breaker is None or isinstance(breaker, CircuitBreaker):
+        return
+    example = ""
+    if breaker is CircuitBreaker:
+        example = "; write circuit_breaker=CircuitBreaker()"
+    elif isinstance(breaker, int) and not isinstance(breaker, bool):
+        example = f"; write circuit_breaker=CircuitBreaker(failures={breaker!r})"
+    raise TypeError(
+        f"task {task!r}: circuit_breaker must be a CircuitBreaker, got {breaker!r}{example}"
+    )
 
 
 def check_fallback(fallback: FunctionTask[Any, Any] | None, options: TaskOptions) -> None:

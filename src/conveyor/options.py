@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
 from .retry_budget import RetryBudget
@@ -54,6 +55,8 @@ class CommonOptions(TypedDict, total=False):
         Seconds for all attempts of an item, delays included; then it has failed for good.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
+    ``circuit_breaker``
+        A :class:`~conveyor.CircuitBreaker`: no call begins for a while after failures in a row.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
@@ -74,6 +77,7 @@ class CommonOptions(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     rate_limit: Rate | None
+    circuit_breaker: CircuitBreaker | None
     in_order: bool
 
 

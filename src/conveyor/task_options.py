@@ -21,7 +21,8 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
-from ._failure_checks import check_fallback, check_retry_budget
+from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
@@ -66,6 +67,7 @@ class TaskOptions:
     timeout: float | None = None
     deadline: float | None = None
     rate_limit: Rate | None = None
+    circuit_breaker: CircuitBreaker | None = None
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
@@ -101,6 +103,7 @@ class TaskOptions:
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+        check_circuit_breaker(self.circuit_breaker, name)
         check_retry_budget(self.retry_budget, self)
         check_fallback(self.fallback, self)
 
@@ -112,6 +115,7 @@ class TaskOptions:
             and self.timeout is None
             and self.deadline is None
             and self.rate_limit is None
+            and self.circuit_breaker is None
             and self.retry_budget is None
             and self.fallback is None
             and self.error_handler is None

@@ -24,6 +24,7 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .circuit_breaker import CircuitBreaker
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
     from .retry_budget import RetryBudget
@@ -102,6 +103,11 @@ class FunctionTask(BaseTask[In, Out]):
     def rate_limit(self) -> Rate | None:
         """How often calls begin; ``None`` for as often as they like."""
         return self.options.rate_limit
+
+    @property
+    def circuit_breaker(self) -> CircuitBreaker | None:
+        """What lets no call begin after failures in a row; ``None`` for calls in any case."""
+        return self.options.circuit_breaker
 
     @property
     def retry_budget(self) -> RetryBudget | None:

@@ -15,6 +15,8 @@ from conveyor import (
     AsyncStream,
     BaseTask,
     BatchTask,
+    CircuitBreaker,
+    CircuitState,
     Decision,
     Pipeline,
     Rate,
@@ -264,6 +266,7 @@ async def with_parentheses(number: int) -> str:
     deadline=60,
     rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
     retry_budget=RetryBudget(50, per_success=0.2),
+    circuit_breaker=CircuitBreaker(3, when_open="wait", counts=(OSError, ValueError)),
     concurrency_limit=5,
     task_name="kept",
 )
@@ -321,6 +324,7 @@ async def with_batch_decision(batch: list[int]) -> str:
     return str(batch)
 
 
+state: CircuitState = CircuitBreaker(counts=lambda error: bool(error.args)).state
 assert_type(with_decision, SingleTask[int, str])
 assert_type(with_batch_decision, BatchTask[int, str])
 

@@ -23,6 +23,7 @@ from anyio import CancelScope, current_time, sleep
 from ..error_handling import Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
+from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, RunStopped, examine
 from .fallback import Fallback
 from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
@@ -32,6 +33,7 @@ from .verdict import verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
@@ -68,11 +70,16 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
-        self._admission = Admission(options.rate_limit, self._limiter)
+        rate, breaker = options.rate_limit, options.circuit_breaker
+        self._admission = (
+            Admission(rate, self._limiter)
+            if breaker is None
+            else GuardedAdmission(rate, self._limiter, breaker)
+        )
         self._fallback: Fallback | None = None
         if options.fallback is not None:
             self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
-        self._is_watched = options.retry_budget is not None
+        self._is_watched = breaker is not None or options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
@@ -156,8 +163,11 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                attempt = self._watched if self._is_watched else self._attempt
-                return await attempt(item, expansion, pacing)
+                if self._is_watched:
+                    return await self._watched(item, expansion, pacing, progress)
+                return await self._attempt(item, expansion, pacing)
+            except CallFailed:
+                raise
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -219,12 +229,41 @@ class Call:
             pacing.scope = None
             pacing.end()
 
-    async def _watched(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+    async def _watched(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
         """As :meth:`_attempt`, for those who are to learn how it ends."""
-        result = await self._attempt(item, expansion, pacing)
+        passage = pacing.passage
+        if passage is None:
+            result = await self._attempt(item, expansion, pacing)
+        elif passage.refusal is not None:
+            raise passage.refusal
+        else:
+            try:
+                result = await self._attempt(item, expansion, pacing)
+                passage.succeed()
+            except BaseException as raised:
+                error = raised if pacing.is_late else self._examined(raised)
+                self._report(error, passage, pacing, progress)
+                raise error  # noqa: B904 - it has a cause if it needs one
+            finally:
+                passage.leave()
         if self.options.retry_budget is not None:
             self.options.retry_budget.put_back()
         return result
+
+    def _report(
+        self, error: BaseException, passage: Passage, pacing: Pacing, progress: Progress
+    ) -> None:
+        """Let the circuit breaker learn of a failure; what the deadline cuts off is one, too."""
+        if pacing.is_late and not isinstance(error, Exception):
+            error = TimeoutError()
+        try:
+            passage.fail(error)
+        except BaseException as broken:
+            # As with retry_on, that is a mistake in the settings.
+            examined = self._examined(broken, "circuit breaker of ")
+            raise CallFailed(examined, progress.calls) from None
 
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)
