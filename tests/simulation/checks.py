@@ -211,4 +211,5 @@ def _agree(received: BaseException, fatal: Fatal, raised: BaseException) -> bool
 def _name_of(scenario: Any, fatal: Fatal) -> str:
     if fatal.number < 0:
         return "the source"
-    return f"{scenario.stages[fatal.number].shape}{fatal.number}"
+    suffix = "?" if fatal.kind == "fallback" else ""
+    return f"'{scenario.stages[fatal.number].shape}{fatal.number}{suffix}'"

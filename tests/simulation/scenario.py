@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .rescue import NO_RESCUE, Rescue, with_rescues
+
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
 #: More attempts than any task makes.
@@ -65,6 +67,7 @@ class StageSpec:
     max_weight: int | None = None
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
+    rescue: Rescue = NO_RESCUE
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -138,7 +141,7 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return _Maker(seed).scenario()
+        return with_rescues(_Maker(seed).scenario())
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

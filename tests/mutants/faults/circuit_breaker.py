@@ -27,6 +27,7 @@ FAULTS = [
             "test_circuit.py::test_it_half_opens_by_the_time_alone",
             "test_circuit_breaker.py::test_a_trial_closes_it_again",
         ),
+        seeds=300,
     ),
     Fault(
         "stragglers of an outage count",
@@ -44,6 +45,7 @@ FAULTS = [
         "        if number != self._period or not self._on_trial:\n",
         "        if True:\n",
         ("test_circuit_breaker.py::test_a_cancelled_trial_gives_its_place_to_the_next",),
+        seeds=300,
     ),
     Fault(
         "those who wait are not told how the trial has ended",
@@ -51,6 +53,7 @@ FAULTS = [
         "            self._changed.set()\n",
         "            pass\n",
         ("test_circuit_breaker.py::test_calls_wait_for_the_trial",),
+        seeds=300,
     ),
     Fault(
         "a circuit goes by the clock of an event loop that has ended",
@@ -86,6 +89,7 @@ FAULTS = [
         "        async with self._order:\n",
         "        async with Lock():\n",
         ("test_circuit_breaker.py::test_who_waits_begins_in_order",),
+        seeds=300,
     ),
     Fault(
         "a share is held behind those who wait for the breaker",
@@ -117,6 +121,7 @@ FAULTS = [
         "            self.passage.leave()\n",
         "            pass\n",
         ("test_circuit_breaker.py::test_a_generator_that_waits_for_room_is_no_trial_any_more",),
+        seeds=300,
     ),
     Fault(
         "a cancelled trial keeps its place",
