@@ -371,6 +371,19 @@ async def test_a_mistake_in_its_settings_fails_the_run() -> None:
     assert caught.value.__notes__ == ["raised by task 'backup' for input item 0 after 1 attempt"]
 
 
+async def test_a_handler_that_raises_after_it_is_the_tasks() -> None:
+    """The note names the task whose handler it is, and the attempts of that."""
+
+    def broken(error: Exception, item: Any) -> Any:
+        raise KeyError
+
+    backup = single_task(Failing(FallbackError()), max_retries=2, retry_delay=0)
+    with pytest.raises(KeyError) as caught:
+        await failing_task(backup, on_error=broken)(["a"]).collect()
+    assert isinstance(caught.value.__context__, FallbackError)
+    assert caught.value.__notes__ == ["raised by task 'work' for input item 0 after 1 attempt"]
+
+
 async def test_what_would_steer_the_machinery_names_the_fallback() -> None:
     """The ``RuntimeError`` says whose code raised a ``StopAsyncIteration``."""
 

@@ -126,7 +126,7 @@ class Call:
                     return await self._fallback(item, expansion, failed.error)
                 except ItemFailed as failed_too:
                     failed = failed_too
-            verdict = await self._verdict(failed, item)
+            verdict = await self._verdict(failed, item, progress)
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
                 continue
@@ -279,7 +279,9 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _verdict(self, failed: ItemFailed, item: Any) -> Decision | Replace:
+    async def _verdict(
+        self, failed: ItemFailed, item: Any, progress: Progress
+    ) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
             return Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP
@@ -291,4 +293,4 @@ class Call:
             try:
                 return await verdict_on(failed, item, self.options)
             except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), failed.attempts) from None
+                raise CallFailed(self._examined(broken, role), progress.calls) from None
