@@ -45,7 +45,6 @@ FAULTS = [
         "        if number != self._period or not self._on_trial:\n",
         "        if True:\n",
         ("test_circuit_breaker.py::test_a_cancelled_trial_gives_its_place_to_the_next",),
-        seeds=300,
     ),
     Fault(
         "those who wait are not told how the trial has ended",
@@ -121,7 +120,6 @@ FAULTS = [
         "            self.passage.leave()\n",
         "            pass\n",
         ("test_circuit_breaker.py::test_a_generator_that_waits_for_room_is_no_trial_any_more",),
-        seeds=300,
     ),
     Fault(
         "a cancelled trial keeps its place",
