@@ -23,6 +23,9 @@ NAMES = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -41,6 +44,7 @@ NAMES = [
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "SingleTask",
     "StreamClosedError",
@@ -61,6 +65,8 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "circuit_breaker": ["CircuitBreaker", "CircuitState"],
+    "retry_budget": ["RetryBudget"],
     "threads": ["from_thread"],
     "context": [
         "Context",
@@ -76,6 +82,7 @@ MODULES = {
         "FAIL",
         "RETRY",
         "SKIP",
+        "CircuitOpenError",
         "CollectLimitError",
         "ConveyorError",
         "Decision",
@@ -155,6 +162,7 @@ def test_the_literals_are_what_users_may_write() -> None:
         "retry",
     }
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
+    assert set(conveyor.CircuitState.__args__) == {"closed", "open", "half_open"}
     assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 

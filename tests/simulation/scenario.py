@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from .outcomes import with_outcomes
+from .rescue import NO_RESCUE, Rescue, with_rescues
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
@@ -67,6 +68,7 @@ class StageSpec:
     max_weight: int | None = None
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
+    rescue: Rescue = NO_RESCUE
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -142,7 +144,7 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return with_outcomes(_Maker(seed).scenario())
+        return with_rescues(with_outcomes(_Maker(seed).scenario()))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

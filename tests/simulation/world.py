@@ -14,10 +14,19 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
-from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
+from .behaviour import (
+    HEAVIEST,
+    Attempt,
+    breaks_predicate,
+    falls_back,
+    is_retried,
+    parts_of,
+    weight_of,
+)
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .outcomes import text_of
+from .rescue import Rescuers
 from .scenario import Scenario, StageSpec
 
 __all__ = ["Journal", "World"]
@@ -28,6 +37,7 @@ class World:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
+        self.rescuers = Rescuers(self)
         self.journals = [Journal(scenario, prefix) for prefix in "ab"[: len(scenario.consumers)]]
 
     def of(self, text: str) -> Journal:
@@ -202,9 +212,9 @@ class Journal:
         """Items will turn up, nobody knows when."""
         self._unseen.update(texts)
 
-    def attempt(self, spec: StageSpec, item: Any) -> Call:
+    def attempt(self, spec: StageSpec, item: Any, rescuers: Rescuers) -> Call:
         """Begin an attempt of a call."""
-        return Call(self, spec, parts_of(spec, item))
+        return Call(self, spec, parts_of(spec, item), rescuers)
 
 
 class Call:
@@ -212,8 +222,11 @@ class Call:
     One attempt of a call, from its begin to its end, whatever ends it; used in a ``with`` block.
     """
 
-    def __init__(self, journal: Journal, spec: StageSpec, parts: list[str]) -> None:
+    def __init__(
+        self, journal: Journal, spec: StageSpec, parts: list[str], rescuers: Rescuers
+    ) -> None:
         self.journal = journal
+        self.rescuers = rescuers
         self.spec = spec
         self.parts = parts
         self.text = " ".join(parts)
@@ -232,6 +245,7 @@ class Call:
         if journal.ending and journal.is_strict:
             journal.problem(f"stage {spec.number} called with {self.text} after the end")
         journal.ask(f"stage {spec.number} called with {self.text}")
+        self.rescuers.begin(self)
         self.is_part = self.is_part_of_a_batch()
         if self.number == 1 and not self.is_part:
             self.begin()
@@ -328,6 +342,7 @@ class Call:
         journal.note("exit", number, self.text, kind.__name__ if kind else "")
         journal.running[number] -= 1
         journal.open[f"a call of stage {number}"] -= 1
+        self.rescuers.end(self)
         if self.closing:
             return
         if error is None:
@@ -346,6 +361,8 @@ class Call:
             journal.fail(Fatal(spec.number, self.text, "predicate"), error)
         elif is_retried(spec, self.number, played):
             pass  # the worker waits for the next attempt
+        elif falls_back(spec, played):
+            pass  # the fallback settles it
         elif spec.handler is not None and played.error != "quit":
             pass  # the handler settles it
         elif self.is_fatal():

@@ -6,9 +6,9 @@ room and the consumer are outside, so a slow consumer never times a call out and
 never retried.
 
 Order of events for a call that fails: the error is examined (:func:`examine`), retried while
-attempts are left and it is worth it, shown to the error handler, and finally skipped or raised as
-``on_error`` says. A generator is part of its call: it may be retried until its first value has been
-passed on, since nothing takes that value back.
+attempts are left and it is worth it, the fallback called in its place, its error shown to the error
+handler, and finally skipped or raised as ``on_error`` says. A generator is part of its call: it may
+be retried, or replaced, until its first value has been passed on, since nothing takes that back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from anyio import CancelScope, current_time, sleep
 from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
-from .failures import CallFailed, RunStopped, examine
+from .breaking import GuardedAdmission
+from .failures import CallFailed, ItemFailed, RunStopped, examine
+from .fallback import Fallback
 from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
 from .pacing import Pacing
 from .policy import Progress
@@ -31,6 +33,7 @@ from .verdict import verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
@@ -70,7 +73,16 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
-        self._admission = Admission(options.rate_limit, self._limiter)
+        rate, breaker = options.rate_limit, options.circuit_breaker
+        self._admission = (
+            Admission(rate, self._limiter)
+            if breaker is None
+            else GuardedAdmission(rate, self._limiter, breaker)
+        )
+        self._fallback: Fallback | None = None
+        if options.fallback is not None:
+            self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
+        self._is_watched = breaker is not None or options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
@@ -118,7 +130,14 @@ class Call:
             result = await self._try(item, expansion, pacing, progress)
             if result is not GIVEN_UP:
                 return result
-            verdict = await self._verdict(progress, item)
+            failed = ItemFailed(cast("Exception", progress.error), progress.calls)
+            try:
+                return await self._fall_back(item, expansion, failed)
+            except ItemFailed as raised:
+                if raised.is_decided:
+                    raise
+                failed = raised
+            verdict = await self._verdict(failed, item, progress)
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is RETRY:
                 if not begun and self._may_add(pacing, progress):
@@ -126,7 +145,14 @@ class Call:
                 verdict = FAIL
             if isinstance(verdict, Replace):
                 return verdict.value
-            raise CallFailed(cast("Exception", progress.error), progress.calls, verdict)
+            failed.decision = verdict
+            raise failed
+
+    async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
+        """Return the result of the fallback; raise what has failed, in the end."""
+        if self._fallback is None or (expansion is not None and expansion.passed_on):
+            raise failed
+        return await self._fallback(item, expansion, failed.error)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -155,7 +181,11 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
+                if self._is_watched:
+                    return await self._watched(item, expansion, pacing, progress)
                 return await self._attempt(item, expansion, pacing)
+            except CallFailed:
+                raise
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -179,13 +209,20 @@ class Call:
         except BaseException as broken:
             # A predicate that raises is a mistake in the settings, not in this item.
             raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
-        # An attempt that would have no time left is not waited for.
-        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
 
     def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
         """Decide whether there is the one more attempt that ``on_error`` asks for."""
         progress.delay = delay_after(progress.attempts, self.options.retry)
-        return progress.grant() and current_time() + progress.delay < pacing.expires_at
+        return progress.grant() and self._may_repeat(progress.delay, pacing)
+
+    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
+        """Tell whether there is time for one more attempt and a token, and take that."""
+        # An attempt that would have no time left is not waited for.
+        if current_time() + delay >= pacing.expires_at:
+            return False
+        budget = self.options.retry_budget
+        return budget is None or budget.take()
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until an attempt may begin."""
@@ -210,6 +247,42 @@ class Call:
             pacing.scope = None
             pacing.end()
 
+    async def _watched(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """As :meth:`_attempt`, for those who are to learn how it ends."""
+        passage = pacing.passage
+        if passage is None:
+            result = await self._attempt(item, expansion, pacing)
+        elif passage.refusal is not None:
+            raise passage.refusal
+        else:
+            try:
+                result = await self._attempt(item, expansion, pacing)
+                passage.succeed()
+            except BaseException as raised:
+                error = raised if pacing.is_late else self._examined(raised)
+                self._report(error, passage, pacing, progress)
+                raise error  # noqa: B904 - it has a cause if it needs one
+            finally:
+                passage.leave()
+        if self.options.retry_budget is not None:
+            self.options.retry_budget.put_back()
+        return result
+
+    def _report(
+        self, error: BaseException, passage: Passage, pacing: Pacing, progress: Progress
+    ) -> None:
+        """Let the circuit breaker learn of a failure; what the deadline cuts off is one, too."""
+        if pacing.is_late and not isinstance(error, Exception):
+            error = TimeoutError()
+        try:
+            passage.fail(error)
+        except BaseException as broken:
+            # As with retry_on, that is a mistake in the settings.
+            examined = self._examined(broken, "circuit breaker of ")
+            raise CallFailed(examined, progress.calls) from None
+
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)
         kind = self._kinds[type(result)]
@@ -224,16 +297,18 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
+    async def _verdict(
+        self, failed: ItemFailed, item: Any, progress: Progress
+    ) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
             return _DECISIONS[self.options.on_error]
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.
-            raise cast("Exception", progress.error)
-        except Exception as error:
+            raise failed.error
+        except Exception:
             try:
-                return await verdict_on(error, item, progress.calls, self.options)
+                return await verdict_on(failed, item, self.options)
             except BaseException as broken:
                 raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

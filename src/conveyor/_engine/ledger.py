@@ -31,6 +31,7 @@ class Counters:
         "diverted",
         "dropped",
         "failed",
+        "fallbacks",
         "filtered",
         "left",
         "merged",
@@ -49,6 +50,7 @@ class Counters:
         self.diverted = 0
         self.failed = 0
         self.retried = 0
+        self.fallbacks = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()

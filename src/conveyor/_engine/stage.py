@@ -231,16 +231,18 @@ class Stage(WorkerPool, Upstream):
         """
         return self.origin(slot.index, attempts)
 
-    def origin(self, index: int, attempts: int) -> str:
+    def origin(self, index: int, attempts: int, task_name: str | None = None) -> str:
         """
         Say for a person where an error comes from, without any value.
 
         :param index: of the input item that failed
         :param attempts: attempts made
+        :param task_name: of the task that raised it, by default the stage's
         """
         plural = "" if attempts == 1 else "s"
         return (
-            f"raised by task {self.name!r} for input item {index} after {attempts} attempt{plural}"
+            f"raised by task {task_name or self.name!r} for input item {index} "
+            f"after {attempts} attempt{plural}"
         )
 
     # Room for children
