@@ -18,6 +18,7 @@ NAMES = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
@@ -54,6 +55,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "adaptive": ["Adaptive"],
     "threads": ["from_thread"],
     "context": [
         "Context",

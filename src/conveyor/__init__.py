@@ -26,6 +26,7 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``adaptive``        limits on how many are in flight that are found by trying
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``statistics``      what a run has counted
@@ -34,6 +35,7 @@ Where things are:
 =================== ===============================================================
 """
 
+from .adaptive import Adaptive
 from .context import (
     Context,
     ContextManager,
@@ -72,6 +74,7 @@ __all__ = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
     "AsyncStream",
     "BaseTask",
     "BatchTask",

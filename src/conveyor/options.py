@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from .adaptive import Adaptive
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
 
@@ -41,7 +42,8 @@ class CommonOptions(TypedDict, total=False):
     ``task_name``
         Name in errors, logs and statistics; by default the function's.
     ``concurrency_limit``
-        Calls in flight; by default 100 for single tasks and 1 for batch tasks.
+        Calls in flight; by default 100 for single tasks and 1 for batch tasks. An
+        :class:`~conveyor.Adaptive` to find it by trying.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
     ``deadline``
@@ -63,7 +65,7 @@ class CommonOptions(TypedDict, total=False):
     retry_config: RetryConfig | None
     error_handler: ErrorHandler | None
     task_name: str | None
-    concurrency_limit: int | None
+    concurrency_limit: int | Adaptive | None
     timeout: float | None
     deadline: float | None
     rate_limit: Rate | None

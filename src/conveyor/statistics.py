@@ -32,6 +32,8 @@ class StageStatistics:
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
+    ``limit`` is how many calls may be in flight at present, which changes with an
+    :class:`~conveyor.Adaptive` limit.
     """
 
     task_name: str
@@ -43,6 +45,7 @@ class StageStatistics:
     retried: int
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
     batch_size: int = 0
+    limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class RunStatistics:
                     retried=stage.counters.retried,
                     triggers=dict(stage.counters.triggers),
                     batch_size=stage.batch_size,
+                    limit=stage.present_limit,
                 )
                 for stage in given.stages
             ),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ._checks import (
     check_batch_by,
+    check_concurrency_limit,
     check_count,
     check_error_handler,
     check_flag,
@@ -21,6 +22,7 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
+from .adaptive import Adaptive
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
@@ -55,7 +57,7 @@ class TaskOptions:
     on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
     error_handler: ErrorHandler | None = None
-    concurrency_limit: int | None = None
+    concurrency_limit: int | Adaptive | None = None
     timeout: float | None = None
     deadline: float | None = None
     rate_limit: Rate | None = None
@@ -77,7 +79,6 @@ class TaskOptions:
                 f"task {name!r}: give either error_handler or a function as on_error, not both; "
                 "the function can do all that a handler does"
             )
-        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
         check_max_size(self)
         check_number("timeout", self.timeout, name, zero=False)
@@ -90,6 +91,7 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_concurrency_limit(self)
         check_weight(self)
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
@@ -103,16 +105,22 @@ class TaskOptions:
             and self.timeout is None
             and self.deadline is None
             and self.rate_limit is None
+            and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None
             and self.on_error == "fail"
         )
 
     @property
     def limit(self) -> int:
-        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
-        if self.concurrency_limit is not None:
-            return self.concurrency_limit
-        return 1 if self.is_batch else 100
+        """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
+        return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
+
+    @property
+    def least_limit(self) -> int:
+        """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
+        if isinstance(self.concurrency_limit, Adaptive):
+            return self.concurrency_limit.max
+        return self.concurrency_limit or 1
 
     @property
     def batch_size(self) -> int:

@@ -23,6 +23,7 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .adaptive import Adaptive
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
 
@@ -82,7 +83,7 @@ class FunctionTask(BaseTask[In, Out]):
         super().__setattr__(name, value)
 
     @property
-    def concurrency_limit(self) -> int | None:
+    def concurrency_limit(self) -> int | Adaptive | None:
         """Calls in flight at most; ``None`` for the default."""
         return self.options.concurrency_limit
 

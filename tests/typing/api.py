@@ -12,6 +12,7 @@ from typing_extensions import Never, Unpack, assert_type
 
 from conveyor import (
     FAIL,
+    Adaptive,
     AsyncStream,
     BaseTask,
     BatchTask,
@@ -267,6 +268,24 @@ async def with_parentheses(number: int) -> str:
 )
 async def with_options(number: int) -> str | None:
     return str(number)
+
+
+@single_task(
+    concurrency_limit=Adaptive(
+        5,
+        50,
+        min=2,
+        throttled_by=lambda error: isinstance(error, OSError),
+        tolerance=3,
+        backoff=0.5,
+    )
+)
+async def with_adaptive_limit(number: int) -> str:
+    return str(number)
+
+
+assert_type(with_adaptive_limit, SingleTask[int, str])
+assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:

@@ -14,6 +14,7 @@ passed on, since nothing takes that value back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import CO_COROUTINE
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from anyio import CancelScope, current_time, sleep
 
 from ..error_handling import Decision, Replace, RetryAfter
+from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
 from .failures import CallFailed, RunStopped, examine
@@ -31,6 +33,7 @@ from .verdict import verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .adaptive_limit import AdaptiveLimit
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
@@ -52,6 +55,7 @@ class Call:
     :param options: of the task
     :param counters: where retries are counted
     :param run: the run it is part of; without one it is made in a task of the user's own
+    :param adaptive: the limit of the stage, if that has to be found; it contains the run's
     """
 
     def __init__(
@@ -60,12 +64,16 @@ class Call:
         options: TaskOptions,
         counters: Counters | None = None,
         run: Run | None = None,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self.function = function
         self.options = options
         self._counters = counters
         self._run = run
-        self._limiter = None if run is None else run.limiter
+        self._limiter = adaptive or (None if run is None else run.limiter)
+        self._invoke: Callable[..., Any] = self._call_function
+        if adaptive is not None:
+            self._invoke = partial(adaptive.measure, self._call_function)
         self._kinds = Kinds()
         self._admission = Admission(options.rate_limit, self._limiter)
 
@@ -146,6 +154,9 @@ class Call:
             progress.calls += 1
             try:
                 return await self._attempt(item, expansion, pacing)
+            except PredicateFailed as broken:
+                examined = self._examined(broken.error, "throttled_by of ")
+                raise CallFailed(examined, progress.calls) from None
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -200,7 +211,7 @@ class Call:
             pacing.scope = None
             pacing.end()
 
-    async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+    async def _call_function(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:

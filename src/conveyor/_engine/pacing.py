@@ -5,8 +5,14 @@ What one call of a user's function is given while it runs: time, and a share of 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import CancelScope, Semaphore, WouldBlock, current_time
+
+if TYPE_CHECKING:
+    from .adaptive_limit import AdaptiveLimit, Meter
+
+Limiter: TypeAlias = "Semaphore | AdaptiveLimit"
 
 
 class Pacing:
@@ -16,14 +22,16 @@ class Pacing:
     All of them stop while the call's generator waits for room downstream: that wait is ours, not
     its own.
 
-    :param limiter: the run's limit on calls in flight, if any
+    :param limiter: the limit on calls in flight, if any: the run's, or a stage's that contains it
+    :ivar meter: of the present attempt, if it is measured
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
     """
 
-    __slots__ = ("_holding", "_limiter", "_paused", "scope", "total")
+    __slots__ = ("_holding", "_limiter", "_paused", "meter", "scope", "total")
 
-    def __init__(self, limiter: Semaphore | None) -> None:
+    def __init__(self, limiter: Limiter | None) -> None:
+        self.meter: Meter | None = None
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
         self._limiter = limiter
@@ -74,11 +82,15 @@ class Pacing:
         for scope in scopes:
             self._paused.append((scope, scope.deadline - current_time()))
             scope.deadline = math.inf
+        if self.meter is not None:
+            self.meter.stop()
         self.end()
 
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""
         await self.begin()
+        if self.meter is not None:
+            self.meter.go_on()
         while self._paused:
             scope, remaining = self._paused.pop()
             scope.deadline = current_time() + remaining

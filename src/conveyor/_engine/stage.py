@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
 
+from ..adaptive import Adaptive
+from .adaptive_limit import AdaptiveLimit
 from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
@@ -47,6 +49,8 @@ class Stage(WorkerPool, Upstream):
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
         self.plan = plan
+        limit = plan.options.concurrency_limit
+        self._adaptive = AdaptiveLimit(limit, run.limiter) if isinstance(limit, Adaptive) else None
         self.counters = Counters()
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
@@ -58,6 +62,11 @@ class Stage(WorkerPool, Upstream):
     def batch_size(self) -> int:
         """Items in a full batch at present; 0 if there are none."""
         return 0
+
+    @property
+    def present_limit(self) -> int:
+        """Calls that may be in flight at present."""
+        return self.limit if self._adaptive is None else self._adaptive.limit
 
     @property
     def items_taken(self) -> int:
@@ -95,7 +104,7 @@ class Stage(WorkerPool, Upstream):
 
         :param function: the user's, side inputs bound
         """
-        return Call(function, self.plan.options, self.counters, self.run)
+        return Call(function, self.plan.options, self.counters, self.run, self._adaptive)
 
     # What becomes of a result
 

@@ -9,6 +9,7 @@ fails until it fits again. Whoever finds a bug that no test saw adds it here, wi
 from __future__ import annotations
 
 from . import (
+    adaptive,
     batches,
     bounds,
     calls,
@@ -21,6 +22,9 @@ from . import (
     waking,
 )
 
-TOPICS = (handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending)
+TOPICS = (
+    *(handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending),
+    adaptive,
+)
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
