@@ -48,6 +48,9 @@ class CommonOptions(TypedDict, total=False):
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
     ``deadline``
         Seconds for all attempts of an item, delays included; then it has failed for good.
+    ``hedge_after``
+        Seconds until a second attempt begins beside the first, which takes long; the first of them
+        to succeed gives the result. For ``async def`` functions that may be called twice.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``in_order`` (False)
@@ -68,6 +71,7 @@ class CommonOptions(TypedDict, total=False):
     concurrency_limit: int | Adaptive | None
     timeout: float | None
     deadline: float | None
+    hedge_after: float | None
     rate_limit: Rate | None
     in_order: bool
 

@@ -33,7 +33,8 @@ class StageStatistics:
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     ``limit`` is how many calls may be in flight at present, which changes with an
-    :class:`~conveyor.Adaptive` limit.
+    :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
+    ``hedge_after``.
     """
 
     task_name: str
@@ -46,6 +47,7 @@ class StageStatistics:
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
     batch_size: int = 0
     limit: int = 0
+    hedged: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class RunStatistics:
                     triggers=dict(stage.counters.triggers),
                     batch_size=stage.batch_size,
                     limit=stage.present_limit,
+                    hedged=stage.counters.hedged,
                 )
                 for stage in given.stages
             ),

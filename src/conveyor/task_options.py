@@ -22,6 +22,7 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
+from ._hedge_checks import check_hedge_after
 from .adaptive import Adaptive
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
@@ -60,6 +61,7 @@ class TaskOptions:
     concurrency_limit: int | Adaptive | None = None
     timeout: float | None = None
     deadline: float | None = None
+    hedge_after: float | None = None
     rate_limit: Rate | None = None
     flatten: bool = True
     in_order: bool = False
@@ -91,6 +93,7 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_hedge_after(self)
         check_concurrency_limit(self)
         check_weight(self)
         check_batch_by(self)
@@ -104,6 +107,7 @@ class TaskOptions:
             self.retry.max_attempts == 1
             and self.timeout is None
             and self.deadline is None
+            and self.hedge_after is None
             and self.rate_limit is None
             and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
+from ._hedge_checks import check_hedged_function, check_hedged_inputs
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
@@ -57,6 +58,8 @@ class FunctionTask(BaseTask[In, Out]):
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
+        check_hedged_function(func, options)
+        check_hedged_inputs(inputs, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -96,6 +99,11 @@ class FunctionTask(BaseTask[In, Out]):
     def deadline(self) -> float | None:
         """Seconds for all attempts of an item; ``None`` for as long as it takes."""
         return self.options.deadline
+
+    @property
+    def hedge_after(self) -> float | None:
+        """Seconds until a second attempt begins beside the first; ``None`` for never."""
+        return self.options.hedge_after
 
     @property
     def rate_limit(self) -> Rate | None:

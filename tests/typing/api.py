@@ -271,6 +271,7 @@ async def with_options(number: int) -> str | None:
 
 
 @single_task(
+    hedge_after=0.5,
     concurrency_limit=Adaptive(
         5,
         50,
@@ -278,7 +279,7 @@ async def with_options(number: int) -> str | None:
         throttled_by=lambda error: isinstance(error, OSError),
         tolerance=3,
         backoff=0.5,
-    )
+    ),
 )
 async def with_adaptive_limit(number: int) -> str:
     return str(number)
@@ -286,6 +287,7 @@ async def with_adaptive_limit(number: int) -> str:
 
 assert_type(with_adaptive_limit, SingleTask[int, str])
 assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
+assert_type(with_adaptive_limit.hedge_after, float | None)
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:

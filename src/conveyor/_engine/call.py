@@ -26,6 +26,7 @@ from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
 from .failures import CallFailed, RunStopped, examine
+from .hedging import Hedge
 from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
 from .pacing import Pacing
 from .policy import Progress
@@ -70,10 +71,8 @@ class Call:
         self.options = options
         self._counters = counters
         self._run = run
+        self._adaptive = adaptive
         self._limiter = adaptive or (None if run is None else run.limiter)
-        self._invoke: Callable[..., Any] = self._call_function
-        if adaptive is not None:
-            self._invoke = partial(adaptive.measure, self._call_function)
         self._kinds = Kinds()
         self._admission = Admission(options.rate_limit, self._limiter)
 
@@ -144,6 +143,7 @@ class Call:
     async def _attempts(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
+        attempt = self._attempt if self.options.hedge_after is None else self._hedged
         while True:
             if progress.calls:
                 if self._counters is not None:
@@ -153,7 +153,9 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                return await self._attempt(item, expansion, pacing)
+                return await attempt(item, expansion, pacing)
+            except CallFailed:
+                raise
             except PredicateFailed as broken:
                 examined = self._examined(broken.error, "throttled_by of ")
                 raise CallFailed(examined, progress.calls) from None
@@ -198,20 +200,51 @@ class Call:
             raise CallFailed(examined, progress.calls) from None
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        invoke = self._invoke if self._adaptive is None else self._measured
         try:
             if self._run is not None and self._run.stopping:
                 raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
             if self.options.timeout is None:
-                return await self._invoke(item, expansion, pacing)
+                return await invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
-                return await self._invoke(item, expansion, pacing)
+                return await invoke(item, expansion, pacing)
             # Not fail_after(): the deadline it would look at may have been put off by a pause.
             raise TimeoutError
         finally:
             pacing.scope = None
             pacing.end()
 
-    async def _call_function(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+    async def _hedged(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
+        assert self.options.hedge_after is not None
+        other = Pacing(self._limiter)
+        progress = Progress()
+        progress.calls = 1
+
+        async def second() -> Any:
+            await self._admit(item, other, progress)
+            await hedge.begin_second(other)
+            if self._counters is not None:
+                self._counters.hedged += 1
+            return await self._whole(item, other)
+
+        hedge = Hedge(self.options.hedge_after, self._examined)
+        return await hedge.run(partial(self._whole, item, pacing), second)
+
+    async def _whole(self, item: Any, pacing: Pacing) -> Any:
+        result = await self._attempt(item, None, pacing)
+        if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):
+            raise TypeError(
+                f"task {self.options.task_name!r} with hedge_after returned a generator, which has "
+                "done nothing yet that a second attempt could be faster at; return a list"
+            )
+        return result
+
+    async def _measured(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        assert self._adaptive is not None
+        return await self._adaptive.measure(self._invoke, item, expansion, pacing)
+
+    async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:

@@ -30,6 +30,7 @@ class Counters:
         "added",
         "dropped",
         "filtered",
+        "hedged",
         "left",
         "merged",
         "retried",
@@ -45,6 +46,7 @@ class Counters:
         self.filtered = 0
         self.skipped = 0
         self.retried = 0
+        self.hedged = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()

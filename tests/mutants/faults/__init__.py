@@ -17,6 +17,7 @@ from . import (
     ending,
     failures,
     handing_over,
+    hedging,
     order,
     threads,
     waking,
@@ -25,6 +26,7 @@ from . import (
 TOPICS = (
     *(handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending),
     adaptive,
+    hedging,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
