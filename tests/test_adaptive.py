@@ -419,6 +419,24 @@ async def test_a_share_that_comes_with_the_end_of_the_wait_is_given_back(cancell
     limit.acquire_nowait()
 
 
+async def test_a_share_is_no_longer_good_when_the_limit_has_fallen() -> None:
+    """Who has one, but still waits for the run's, begins when fewer are in flight."""
+    begun: list[float] = []
+
+    async def work(item: int) -> None:
+        begun.append(current_time())
+        await anyio.sleep(2 if item == 0 else 3)
+        if item == 0:
+            raise Overloaded
+
+    # Two run and two have a share of four when the first is throttled at 2: there may be one then.
+    limit = Adaptive(4, throttled_by=Overloaded, backoff=0.25, tolerance=None)
+    task = task_of(work, limit, on_error="skip_item").with_context(max_parallelism=2)
+    assert await task(range(4)).collect() == []
+    # One round of one raises it to two at 6, but only the last is left by then.
+    assert begun == [0, 0, 3, 6]
+
+
 async def test_a_share_of_one_limit_is_not_kept_without_that_of_the_other() -> None:
     """Who waits for the run's share and is cancelled, or would have to wait, holds nothing."""
     outer = anyio.Semaphore(0)

@@ -60,16 +60,21 @@ class AdaptiveLimit:
 
     async def acquire(self) -> None:
         """Wait for a share."""
-        if self._held < self.limit and not self._line:
-            self._held += 1
-        else:
-            await self._stand_in_line()
-        if self._outer is not None:
-            try:
-                await self._outer.acquire()
-            except BaseException:
-                self._give_back()
-                raise
+        while True:
+            if self._held < self.limit and not self._line:
+                self._held += 1
+            else:
+                await self._stand_in_line()
+            if self._outer is not None:
+                try:
+                    await self._outer.acquire()
+                except BaseException:
+                    self._give_back()
+                    raise
+            if self._held <= self.limit:
+                return
+            # The limit has fallen since we got our share of it.
+            self.release()
 
     def acquire_nowait(self) -> None:
         """

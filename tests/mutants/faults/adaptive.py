@@ -44,6 +44,13 @@ FAULTS = [
         ("test_adaptive.py::test_a_share_of_one_limit_is_not_kept_without_that_of_the_other",),
     ),
     Fault(
+        "a share is good for ever, although the limit has fallen",
+        "_engine/adaptive_limit.py",
+        "            if self._held <= self.limit:\n",
+        "            if True:\n",
+        ("test_adaptive.py::test_a_share_is_no_longer_good_when_the_limit_has_fallen",),
+    ),
+    Fault(
         "a limit that has risen lets one more go on, not two",
         "_engine/adaptive_limit.py",
         "        while self._line and self._held < self.limit:\n",

@@ -11,7 +11,6 @@ FAULTS = [
         "            other.scope.cancel()\n",
         "",
         ("test_hedging.py::test_the_second_attempt_wins",),
-        seeds=500,
     ),
     Fault(
         "a second attempt begins although the first has failed",
@@ -19,7 +18,6 @@ FAULTS = [
         "                if not self._second.has_begun:\n",
         "                if self._winner is not None:\n",
         ("test_hedging.py::test_a_first_attempt_that_fails_early_has_no_second",),
-        seeds=500,
     ),
     Fault(
         "a second attempt begins although the first is just back",
@@ -72,6 +70,5 @@ FAULTS = [
             "test_hedging.py::test_the_second_attempt_needs_a_token",
             "test_hedging.py::test_a_second_attempt_has_a_share_of_the_parallelism",
         ),
-        seeds=2000,
     ),
 ]
