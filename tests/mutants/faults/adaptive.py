@@ -56,7 +56,6 @@ FAULTS = [
         "        while self._line and self._held < self.limit:\n",
         "        if self._line and self._held < self.limit:\n",
         ("test_adaptive.py::test_it_rises_by_one_per_round",),
-        seeds=2000,
     ),
     Fault(
         "a limit that has fallen lets calls begin",
@@ -64,7 +63,7 @@ FAULTS = [
         "        while self._line and self._held < self.limit:\n",
         "        if self._line:\n",
         ("test_adaptive.py::test_when_it_falls_calls_in_flight_go_on_and_none_begin",),
-        seeds=2000,
+        seeds=500,
     ),
     Fault(
         "a generator that waits for room is in flight all the same",

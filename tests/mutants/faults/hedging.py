@@ -10,7 +10,7 @@ FAULTS = [
         "_engine/hedging.py",
         "            other.scope.cancel()\n",
         "",
-        ("test_hedging.py::test_the_second_attempt_wins",),
+        ("test_hedging.py::test_the_second_attempt_wins", "test_hedging_simulation.py"),
     ),
     Fault(
         "a second attempt begins although the first has failed",
