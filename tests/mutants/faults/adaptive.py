@@ -39,8 +39,8 @@ FAULTS = [
     Fault(
         "a share is lost if there is none of the run's",
         "_engine/adaptive_limit.py",
-        "                await self._outer.acquire()\n            except BaseException:\n",
-        "                await self._outer.acquire()\n            except ZeroDivisionError:\n",
+        "await self._outer.acquire()\n                except BaseException:\n",
+        "await self._outer.acquire()\n                except ZeroDivisionError:\n",
         ("test_adaptive.py::test_a_share_of_one_limit_is_not_kept_without_that_of_the_other",),
     ),
     Fault(
