@@ -457,9 +457,13 @@ async def test_an_awaited_call_takes_no_part() -> None:
     """No concurrency limit holds there."""
     service = Service()
     task = task_of(service, Adaptive(1, 1))
+
+    async def call() -> None:
+        assert await task(5) == 5
+
     async with anyio.create_task_group() as group:
-        for _ in range(2):
-            group.start_soon(lambda: task(5)._call_once())
+        group.start_soon(call)
+        group.start_soon(call)
     assert service.begun == [0, 0]
 
 
