@@ -143,7 +143,6 @@ class Call:
     async def _attempts(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
-        attempt = self._attempt if self.options.hedge_after is None else self._hedged
         while True:
             if progress.calls:
                 if self._counters is not None:
@@ -153,7 +152,9 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                return await attempt(item, expansion, pacing)
+                if self.options.hedge_after is not None:
+                    return await self._hedged(item, pacing)
+                return await self._attempt(item, expansion, pacing)
             except CallFailed:
                 raise
             except PredicateFailed as broken:
@@ -200,21 +201,20 @@ class Call:
             raise CallFailed(examined, progress.calls) from None
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
-        invoke = self._invoke if self._adaptive is None else self._measured
         try:
             if self._run is not None and self._run.stopping:
                 raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
             if self.options.timeout is None:
-                return await invoke(item, expansion, pacing)
+                return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
-                return await invoke(item, expansion, pacing)
+                return await self._invoke(item, expansion, pacing)
             # Not fail_after(): the deadline it would look at may have been put off by a pause.
             raise TimeoutError
         finally:
             pacing.scope = None
             pacing.end()
 
-    async def _hedged(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+    async def _hedged(self, item: Any, pacing: Pacing) -> Any:
         """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
         assert self.options.hedge_after is not None
         other = Pacing(self._limiter)
@@ -240,11 +240,10 @@ class Call:
             )
         return result
 
-    async def _measured(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
-        assert self._adaptive is not None
-        return await self._adaptive.measure(self._invoke, item, expansion, pacing)
-
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        if self._adaptive is not None and pacing.meter is None:
+            # Which comes back here with a meter.
+            return await self._adaptive.measure(self._invoke, item, expansion, pacing)
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:

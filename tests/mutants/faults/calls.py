@@ -114,10 +114,10 @@ FAULTS = [
         "a result that comes with its timeout is thrown away, and the call made again",
         "_engine/call.py",
         """\
-                return await invoke(item, expansion, pacing)
+                return await self._invoke(item, expansion, pacing)
             # Not""",
         """\
-                result = await invoke(item, expansion, pacing)
+                result = await self._invoke(item, expansion, pacing)
                 if current_time() < pacing.scope.deadline:
                     return result
             # Not""",
