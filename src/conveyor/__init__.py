@@ -29,6 +29,7 @@ Where things are:
 ``adaptive``        limits on how many are in flight that are found by trying
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
+``outcomes``        results and failures as values
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
@@ -47,6 +48,7 @@ from .context import (
 )
 from .decorators import batch_task, single_task
 from .error_handling import (
+    DIVERT,
     FAIL,
     RETRY,
     SKIP,
@@ -62,7 +64,9 @@ from .error_handling import (
     RetryConfig,
     StreamClosedError,
     StreamConsumedError,
+    TooManyErrorsError,
 )
+from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
 from .rate import Rate
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
@@ -71,6 +75,7 @@ from .tasks import BaseTask, BatchTask, SingleTask
 from .threads import from_thread
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -87,8 +92,12 @@ __all__ = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "LedgerError",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
@@ -100,6 +109,8 @@ __all__ = [
     "StageStatistics",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",

@@ -114,6 +114,11 @@ class TaskOptions:
         )
 
     @property
+    def isolates_poison(self) -> bool:
+        """Whether a failing batch is split until only single items fail."""
+        return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
+
+    @property
     def limit(self) -> int:
         """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
         return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit

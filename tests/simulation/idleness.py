@@ -46,7 +46,7 @@ class Idleness:
         """Say whether as many calls run as may at present, where that is found by trying."""
         run = self.journal.run
         # A stream that has been dropped takes the knowledge of its run with it.
-        limit = 0 if run is None else run.stages[spec.number].present_limit
+        limit = 0 if run is None else run.stages[spec.number].adaptive.limit
         return bool(self.journal.running[spec.number] >= limit)
 
     def waiting(self, spec: StageSpec, now: float) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from .adaptive import LimitSpec, with_limit
+from .outcomes import with_outcomes
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
@@ -134,6 +135,8 @@ class Scenario:
     ordered: bool = True
     window: int | None = None
     parallelism: int | None = None
+    outcomes: bool = False
+    max_errors: int | None = None
     source: SourceSpec = field(default_factory=SourceSpec)
     stages: tuple[StageSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
@@ -141,7 +144,7 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return _Maker(seed).scenario()
+        return with_outcomes(_Maker(seed).scenario())
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Event, Semaphore, WouldBlock, current_time, get_cancelled_exc_class
 
+from ..adaptive import Adaptive
 from .aimd import Aimd
 
 if TYPE_CHECKING:
-    from ..adaptive import Adaptive
     from .expansion import Expansion
     from .pacing import Pacing
 
@@ -153,6 +153,16 @@ class AdaptiveLimit:
             return self._settings.is_throttling(error)
         except BaseException as broken:
             raise PredicateFailed(broken) from None
+
+
+def adaptive_limit(limit: object, outer: Semaphore | None) -> AdaptiveLimit | None:
+    """
+    Return what a stage needs whose limit is found by trying; ``None`` if it is not.
+
+    :param limit: the ``concurrency_limit`` of the task
+    :param outer: the run's limit on calls in flight, if any
+    """
+    return AdaptiveLimit(limit, outer) if isinstance(limit, Adaptive) else None
 
 
 class Meter:

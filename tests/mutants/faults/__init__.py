@@ -19,12 +19,23 @@ from . import (
     handing_over,
     hedging,
     order,
+    outcomes,
     threads,
     waking,
 )
 
 TOPICS = (
-    *(handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending),
+    handing_over,
+    waking,
+    bounds,
+    order,
+    batches,
+    calls,
+    failures,
+    outcomes,
+    draining,
+    threads,
+    ending,
     adaptive,
     hedging,
 )
