@@ -28,6 +28,7 @@ Where things are:
 ``rate``            limits on how often calls begin
 ``circuit_breaker`` what leaves a service alone that fails all the time
 ``retry_budget``    limits on how many calls are repetitions
+``adaptive``        limits on how many are in flight that are found by trying
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
@@ -37,6 +38,7 @@ Where things are:
 =================== ===============================================================
 """
 
+from .adaptive import Adaptive
 from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
@@ -82,6 +84,7 @@ __all__ = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
     "AsyncStream",
     "BaseTask",
     "BatchTask",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .adaptive import Adaptive
 from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
@@ -48,11 +49,15 @@ class CommonOptions(TypedDict, total=False):
     ``task_name``
         Name in errors, logs and statistics; by default the function's.
     ``concurrency_limit``
-        Calls in flight; by default 100 for single tasks and 1 for batch tasks.
+        Calls in flight; by default 100 for single tasks and 1 for batch tasks. An
+        :class:`~conveyor.Adaptive` to find it by trying.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
     ``deadline``
         Seconds for all attempts of an item, delays included; then it has failed for good.
+    ``hedge_after``
+        Seconds until a second attempt begins beside the first, which takes long; the first of them
+        to succeed gives the result. For ``async def`` functions that may be called twice.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``circuit_breaker``
@@ -73,9 +78,10 @@ class CommonOptions(TypedDict, total=False):
     retry_budget: RetryBudget | None
     error_handler: ErrorHandler | None
     task_name: str | None
-    concurrency_limit: int | None
+    concurrency_limit: int | Adaptive | None
     timeout: float | None
     deadline: float | None
+    hedge_after: float | None
     rate_limit: Rate | None
     circuit_breaker: CircuitBreaker | None
     in_order: bool

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from ._hedge_checks import check_hedged_inputs
 from .side_inputs import SideInputs
 from .task_options import TaskOptions
 
@@ -58,7 +59,9 @@ class StagePlan:
                 f"task {self.name!r} serves the stream as a whole and takes no arguments besides "
                 "the data"
             )
-        return replace(self, inputs=self.inputs.updated(args, kwargs))
+        inputs = self.inputs.updated(args, kwargs)
+        check_hedged_inputs(inputs, self.options)
+        return replace(self, inputs=inputs)
 
     def as_source(self) -> StagePlan:
         """

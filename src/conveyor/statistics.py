@@ -34,6 +34,9 @@ class StageStatistics:
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     ``fallbacks`` is how often a fallback took over an item, or batch.
+    ``limit`` is how many calls may be in flight at present, which changes with an
+    :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
+    ``hedge_after``.
     """
 
     task_name: str
@@ -48,6 +51,8 @@ class StageStatistics:
     diverted: int = 0
     failed: int = 0
     fallbacks: int = 0
+    limit: int = 0
+    hedged: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class RunStatistics:
                     diverted=stage.counters.diverted,
                     failed=stage.counters.failed,
                     fallbacks=stage.counters.fallbacks,
+                    limit=stage.limit if stage.adaptive is None else stage.adaptive.limit,
+                    hedged=stage.counters.hedged,
                 )
                 for stage in given.stages
             ),

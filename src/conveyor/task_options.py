@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._checks import (
     check_batch_by,
+    check_concurrency_limit,
     check_count,
     check_error_handler,
     check_flag,
@@ -21,6 +22,8 @@ from ._checks import (
     check_weight,
 )
 from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
+from ._hedge_checks import check_hedge_after
+from .adaptive import Adaptive
 from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
@@ -62,9 +65,10 @@ class TaskOptions:
     retry_budget: RetryBudget | None = None
     fallback: FunctionTask[Any, Any] | None = None
     error_handler: ErrorHandler | None = None
-    concurrency_limit: int | None = None
+    concurrency_limit: int | Adaptive | None = None
     timeout: float | None = None
     deadline: float | None = None
+    hedge_after: float | None = None
     rate_limit: Rate | None = None
     circuit_breaker: CircuitBreaker | None = None
     flatten: bool = True
@@ -85,7 +89,6 @@ class TaskOptions:
                 f"task {name!r}: give either error_handler or a function as on_error, not both; "
                 "the function can do all that a handler does"
             )
-        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
         check_max_size(self)
         check_number("timeout", self.timeout, name, zero=False)
@@ -98,6 +101,8 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_hedge_after(self)
+        check_concurrency_limit(self)
         check_weight(self)
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
@@ -113,10 +118,12 @@ class TaskOptions:
             self.retry.max_attempts == 1
             and self.timeout is None
             and self.deadline is None
+            and self.hedge_after is None
             and self.rate_limit is None
             and self.circuit_breaker is None
             and self.retry_budget is None
             and self.fallback is None
+            and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None
             and self.on_error == "fail"
         )
@@ -128,10 +135,15 @@ class TaskOptions:
 
     @property
     def limit(self) -> int:
-        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
-        if self.concurrency_limit is not None:
-            return self.concurrency_limit
-        return 1 if self.is_batch else 100
+        """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
+        return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
+
+    @property
+    def least_limit(self) -> int:
+        """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
+        if isinstance(self.concurrency_limit, Adaptive):
+            return self.concurrency_limit.max
+        return self.concurrency_limit or 1
 
     @property
     def batch_size(self) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
+from ._hedge_checks import check_hedged_function, check_hedged_inputs
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
@@ -24,6 +25,7 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .adaptive import Adaptive
     from .circuit_breaker import CircuitBreaker
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
@@ -59,6 +61,8 @@ class FunctionTask(BaseTask[In, Out]):
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
+        check_hedged_function(func, options)
+        check_hedged_inputs(inputs, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -85,7 +89,7 @@ class FunctionTask(BaseTask[In, Out]):
         super().__setattr__(name, value)
 
     @property
-    def concurrency_limit(self) -> int | None:
+    def concurrency_limit(self) -> int | Adaptive | None:
         """Calls in flight at most; ``None`` for the default."""
         return self.options.concurrency_limit
 
@@ -98,6 +102,11 @@ class FunctionTask(BaseTask[In, Out]):
     def deadline(self) -> float | None:
         """Seconds for all attempts of an item; ``None`` for as long as it takes."""
         return self.options.deadline
+
+    @property
+    def hedge_after(self) -> float | None:
+        """Seconds until a second attempt begins beside the first; ``None`` for never."""
+        return self.options.hedge_after
 
     @property
     def rate_limit(self) -> Rate | None:

@@ -33,12 +33,21 @@ class Idleness:
         """Look at the run as the clock is about to leave *now*."""
         for spec in self.prompt:
             busy, limit = self.journal.busy[spec.number], spec.effective_limit
+            if spec.adaptive is not None and self.is_at_limit(spec):
+                continue
             if busy < limit and (waiting := self.waiting(spec, now)) > 0:
                 self.journal.problem(
                     f"{waiting} item(s) waited for stage {spec.number}, which had "
                     f"{busy} of {limit} calls in flight"
                 )
         self.check_window()
+
+    def is_at_limit(self, spec: StageSpec) -> bool:
+        """Say whether as many calls run as may at present, where that is found by trying."""
+        run = self.journal.run
+        # A stream that has been dropped takes the knowledge of its run with it.
+        limit = 0 if run is None else run.stages[spec.number].adaptive.limit
+        return bool(self.journal.running[spec.number] >= limit)
 
     def waiting(self, spec: StageSpec, now: float) -> int:
         """Return how many items a call could begin with."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .adaptive import LimitSpec, with_limit
 from .outcomes import with_outcomes
 from .rescue import NO_RESCUE, Rescue, with_rescues
 
@@ -49,6 +50,7 @@ class StageSpec:
     shape: str = "value"
     is_async: bool = True
     limit: int | None = None
+    adaptive: LimitSpec | None = None  # then the limit is found by trying, up to ``limit``
     in_order: bool = False
     naps: tuple[int, ...] = (0,)
     turns: tuple[int, ...] = (0,)
@@ -179,7 +181,7 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        stages = tuple(self.stage(number, source) for number in range(count))
+        stages = tuple(with_limit(self.seed, self.stage(number, source)) for number in range(count))
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

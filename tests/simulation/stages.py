@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 
+from .adaptive import limit_of
 from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
 from .model import SIDE_COUNT, Fatal
@@ -58,7 +59,7 @@ class Stages:
         options: dict[str, Any] = {
             "task_name": name,
             "on_error": spec.on_error,
-            "concurrency_limit": spec.limit,
+            "concurrency_limit": limit_of(spec),
             "retry_attempts": spec.attempts,
             "retry_delay": spec.retry_delay,
             "retry_jitter": 0,

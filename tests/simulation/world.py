@@ -14,6 +14,7 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
+from .adaptive import Follower
 from .behaviour import (
     HEAVIEST,
     Attempt,
@@ -23,6 +24,7 @@ from .behaviour import (
     parts_of,
     weight_of,
 )
+from .failures import Boom
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .outcomes import text_of
@@ -90,6 +92,7 @@ class Journal:
         self._slack = _slack_of(scenario)
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
         self._idleness = Idleness(self)
+        self._followers = {s.number: Follower(s) for s in scenario.stages if s.adaptive}
 
     def note(self, what: str, *details: Any) -> None:
         """Write an event down."""
@@ -177,6 +180,29 @@ class Journal:
         self.observed.lost_sides.add(spec.number)
         self.fail(Fatal(spec.number, "side", "cancelled"), error)
 
+    # Limits that are found by trying
+
+    def follow(self, call: Call) -> None:
+        """A call begins: is the limit what it has to be, and kept?"""
+        number = call.spec.number
+        follower = self._followers.get(number)
+        if follower is None or self.is_ending or self._now >= self.cancelled_at:
+            return
+        limit = self.run.stages[number].adaptive.limit
+        if self.running[number] > limit:
+            self.problem(f"{self.running[number]} calls run in stage {number}, {limit=}")
+        if follower.is_sure and limit != follower.limit:
+            self.problem(f"the limit of stage {number} is {limit}, not {follower.limit}")
+        follower.begin(call, self._now)
+
+    def unfollow(self, call: Call, error: BaseException | None) -> None:
+        """A call ends."""
+        follower = self._followers.get(call.spec.number)
+        if follower is not None and call in follower.flying:
+            is_cut = isinstance(error, get_cancelled_exc_class()) and call.is_late()
+            is_throttled = is_cut or isinstance(error, Boom)
+            follower.end(call, self._now, error is None, is_throttled)
+
     # Items
 
     def hold(self) -> None:
@@ -251,6 +277,7 @@ class Call:
             self.begin()
         journal.open[f"a call of stage {spec.number}"] += 1
         self.run()
+        journal.follow(self)
         return self
 
     def is_part_of_a_batch(self) -> bool:
@@ -339,6 +366,8 @@ class Call:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         journal, spec = self.journal, self.spec
         number = spec.number
+        journal.look()
+        journal.unfollow(self, error)
         journal.note("exit", number, self.text, kind.__name__ if kind else "")
         journal.running[number] -= 1
         journal.open[f"a call of stage {number}"] -= 1

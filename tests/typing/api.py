@@ -13,6 +13,7 @@ from typing_extensions import Never, Unpack, assert_never, assert_type
 from conveyor import (
     DIVERT,
     FAIL,
+    Adaptive,
     AsyncStream,
     BaseTask,
     BatchTask,
@@ -314,6 +315,26 @@ assert_type(guarded_whole, SingleTask[str, list[str]])
 assert_type(guarded_batch, BatchTask[str, int])
 assert_type(single_task(len, fallback=length), SingleTask[str, int])
 assert_type(length.replace(fallback=guarded), SingleTask[str, int])
+
+
+@single_task(
+    hedge_after=0.5,
+    concurrency_limit=Adaptive(
+        5,
+        50,
+        min=2,
+        throttled_by=lambda error: isinstance(error, OSError),
+        tolerance=3,
+        backoff=0.5,
+    ),
+)
+async def with_adaptive_limit(number: int) -> str:
+    return str(number)
+
+
+assert_type(with_adaptive_limit, SingleTask[int, str])
+assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
+assert_type(with_adaptive_limit.hedge_after, float | None)
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:

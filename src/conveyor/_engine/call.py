@@ -14,40 +14,39 @@ be retried, or replaced, until its first value has been passed on, since nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import CO_COROUTINE
-from types import FunctionType, MethodType
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
 
-from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
+from ..error_handling import FAIL, RETRY, Decision, Replace, RetryAfter
+from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
 from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, RunStopped, examine
 from .fallback import Fallback
-from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
+from .hedging import Hedge, generator_error
+from .kinds import (
+    ASYNC_GENERATOR,
+    AWAITABLE,
+    EXPANDED,
+    GENERATOR,
+    GIVEN_UP,
+    Kinds,
+    is_coroutine_function,
+)
 from .pacing import Pacing
 from .policy import Progress
-from .verdict import verdict_on
+from .verdict import DECISIONS, verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .adaptive_limit import AdaptiveLimit
     from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
-
-
-_DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
-
-
-class GivenUp:
-    """Type of :data:`GIVEN_UP`."""
-
-
-GIVEN_UP = GivenUp()
-"""Result of attempts none of which has succeeded."""
 
 
 class Call:
@@ -58,6 +57,7 @@ class Call:
     :param options: of the task
     :param counters: where retries are counted
     :param run: the run it is part of; without one it is made in a task of the user's own
+    :param adaptive: the limit of the stage, if that has to be found; it contains the run's
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class Call:
         options: TaskOptions,
         counters: Counters | None = None,
         run: Run | None = None,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self.function = function
         self.options = options
         self._counters = counters
         self._run = run
-        self._limiter = None if run is None else run.limiter
+        self._adaptive = adaptive
+        self._limiter = adaptive or (None if run is None else run.limiter)
         self._kinds = Kinds()
         rate, breaker = options.rate_limit, options.circuit_breaker
         self._admission = (
@@ -93,12 +95,7 @@ class Call:
     @property
     def is_async(self) -> bool:
         """Whether the function is an ``async def``, and each of its results is to be awaited."""
-        function = self.function
-        if isinstance(function, MethodType):
-            function = function.__func__
-        if not isinstance(function, FunctionType):
-            return False
-        return bool(function.__code__.co_flags & CO_COROUTINE)
+        return is_coroutine_function(self.function)
 
     async def begin(self) -> Pacing:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
@@ -181,11 +178,14 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                if self._is_watched:
-                    return await self._watched(item, expansion, pacing, progress)
-                return await self._attempt(item, expansion, pacing)
+                if self.options.hedge_after is not None:
+                    return await self._hedged(item, pacing, progress)
+                return await self._once(item, expansion, pacing, progress)
             except CallFailed:
                 raise
+            except PredicateFailed as broken:
+                examined = self._examined(broken.error, "throttled_by of ")
+                raise CallFailed(examined, progress.calls) from None
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -247,6 +247,14 @@ class Call:
             pacing.scope = None
             pacing.end()
 
+    async def _once(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Make one attempt, for all who are to learn how it ends."""
+        if self._is_watched:
+            return await self._watched(item, expansion, pacing, progress)
+        return await self._attempt(item, expansion, pacing)
+
     async def _watched(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
@@ -283,7 +291,33 @@ class Call:
             examined = self._examined(broken, "circuit breaker of ")
             raise CallFailed(examined, progress.calls) from None
 
+    async def _hedged(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
+        assert self.options.hedge_after is not None
+        other = Pacing(self._limiter)
+        beside = Progress()
+        beside.calls = 1
+
+        async def second() -> Any:
+            await self._admit(item, other, beside)
+            await hedge.begin_second(other)
+            if self._counters is not None:
+                self._counters.hedged += 1
+            return await self._whole(item, other, beside)
+
+        hedge = Hedge(self.options.hedge_after, self._examined)
+        return await hedge.run(partial(self._whole, item, pacing, progress), second)
+
+    async def _whole(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        result = await self._once(item, None, pacing, progress)
+        if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):
+            raise generator_error(self.options.task_name)
+        return result
+
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        if self._adaptive is not None and pacing.meter is None:
+            # Which comes back here with a meter.
+            return await self._adaptive.measure(self._invoke, item, expansion, pacing)
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:
@@ -302,7 +336,7 @@ class Call:
     ) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return _DECISIONS[self.options.on_error]
+            return DECISIONS[self.options.on_error]
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.

@@ -33,6 +33,7 @@ class Counters:
         "failed",
         "fallbacks",
         "filtered",
+        "hedged",
         "left",
         "merged",
         "retried",
@@ -51,6 +52,7 @@ class Counters:
         self.failed = 0
         self.retried = 0
         self.fallbacks = 0
+        self.hedged = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()

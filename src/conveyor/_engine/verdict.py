@@ -8,11 +8,15 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..error_handling import FAIL, SKIP, Decision, Replace
+from ..error_handling import DIVERT, FAIL, SKIP, Decision, Replace
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
     from .failures import ItemFailed
+
+
+DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
+"""What a word as ``on_error`` means."""
 
 
 async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Decision | Replace:

@@ -9,6 +9,7 @@ fails until it fits again. Whoever finds a bug that no test saw adds it here, wi
 from __future__ import annotations
 
 from . import (
+    adaptive,
     batches,
     bounds,
     calls,
@@ -18,6 +19,7 @@ from . import (
     failures,
     fallback,
     handing_over,
+    hedging,
     order,
     outcomes,
     retry_budget,
@@ -40,6 +42,8 @@ TOPICS = (
     draining,
     threads,
     ending,
+    adaptive,
+    hedging,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
