@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
+from .error_handling import (
+    ErrorAction,
+    ErrorHandler,
+    KeyErrorAction,
+    OnError,
+    RetryConfig,
+    RetryOn,
+)
 from .rate import Rate
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
@@ -79,9 +86,20 @@ class SingleOptions(CommonOptions, total=False):
         ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
         ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
         ``Replace(value)``.
+    ``key``
+        A function of the item that tells its key: of each key one call at a time, in input order.
+    ``on_key_error`` (default ``"continue"``)
+        ``"halt_key"``: once an item has been left out because it failed, the later ones of its key
+        fail with :exc:`~conveyor.KeyHaltedError` without being called. Needs ``key``.
+    ``priority``
+        A function of the item that tells how urgent it is, as a number of 0 or more, 0 the most
+        urgent: of the items that wait, that one is called first.
     """
 
     on_error: Literal["fail", "skip_item", "retry"] | OnError
+    key: Callable[[Any], Hashable] | None
+    on_key_error: KeyErrorAction
+    priority: Callable[[Any], float] | None
 
 
 class SingleTaskOptions(SingleOptions, total=False):

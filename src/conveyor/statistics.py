@@ -79,7 +79,7 @@ class RunStatistics:
                 StageStatistics(
                     task_name=stage.name,
                     items_in=stage.items_taken,
-                    calls=stage.counters.taken,
+                    calls=stage.counters.taken - stage.counters.uncalled,
                     filtered=stage.counters.filtered,
                     skipped=stage.counters.skipped,
                     dropped=stage.counters.dropped,

@@ -21,7 +21,8 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
-from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
+from ._lane_checks import BATCH_KEYS, check_lanes
+from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
 
@@ -42,6 +43,9 @@ _RETRY_FIELDS = {
 }
 _BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
     SingleTaskOptions.__annotations__
+)
+_SINGLE_ONLY = frozenset(SingleTaskOptions.__annotations__) - frozenset(
+    BatchTaskOptions.__annotations__
 )
 _KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
@@ -68,6 +72,9 @@ class TaskOptions:
     max_weight: float | None = None
     batch_by: Callable[[Any], Hashable] | None = None
     target_duration: float | None = None
+    key: Callable[[Any], Hashable] | None = None
+    on_key_error: KeyErrorAction = "continue"
+    priority: Callable[[Any], float] | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -94,6 +101,7 @@ class TaskOptions:
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+        check_lanes(self)
 
     @property
     def is_plain(self) -> bool:
@@ -105,7 +113,13 @@ class TaskOptions:
             and self.rate_limit is None
             and self.error_handler is None
             and self.on_error == "fail"
+            and self.lane_key is None
         )
+
+    @property
+    def lane_key(self) -> Callable[[Any], Hashable] | None:
+        """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
+        return self.key
 
     @property
     def limit(self) -> int:
@@ -157,6 +171,12 @@ class TaskOptions:
                 raise TypeError(
                     f"task {self.task_name!r}: {name} is an option of batch tasks; "
                     f"write @batch_task({name}={given[name]!r})"
+                )
+
+            if name in _SINGLE_ONLY and self.is_batch:
+                raise TypeError(
+                    f"task {self.task_name!r}: {name} is an option of single tasks; "
+                    + (BATCH_KEYS if name == "key" else "give it to the task before or after")
                 )
 
     def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:

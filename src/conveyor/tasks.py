@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
+from ._lane_checks import check_start_order
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
@@ -23,6 +24,7 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .error_handling import KeyErrorAction
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
 
@@ -56,6 +58,7 @@ class FunctionTask(BaseTask[In, Out]):
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
+        check_start_order(options, inputs)
         self.__dict__.update(
             func=func,
             options=options,
@@ -205,6 +208,21 @@ class SingleTask(FunctionTask[In, Out]):
     """
 
     _kind = "single"
+
+    @property
+    def key(self) -> Callable[[Any], Hashable] | None:
+        """Tells the key of which one call is made at a time; ``None`` if all may overlap."""
+        return self.options.key
+
+    @property
+    def on_key_error(self) -> KeyErrorAction:
+        """What becomes of the later items of a key of which one was left out as it failed."""
+        return self.options.on_key_error
+
+    @property
+    def priority(self) -> Callable[[Any], float] | None:
+        """Tells how urgent an item is; ``None`` if all are alike."""
+        return self.options.priority
 
     if TYPE_CHECKING:
 

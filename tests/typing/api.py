@@ -292,6 +292,19 @@ async def with_delay(number: int) -> str:
     return str(number)
 
 
+@single_task(
+    key=lambda user: user % 7,
+    priority=lambda user: user / 2,
+    on_key_error="halt_key",
+    on_error="skip_item",
+)
+async def with_key(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_key, SingleTask[int, str])
+
+
 @single_task(retry_config=RetryConfig(max_attempts=2), flatten=True)
 async def spread(number: int) -> list[int]:
     return [number]

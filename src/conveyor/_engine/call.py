@@ -112,11 +112,35 @@ class Call:
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
                 continue
-            if verdict is Decision.SKIP:
-                return SKIPPED
-            if isinstance(verdict, Replace):
-                return verdict.value
-            raise CallFailed(cast("Exception", progress.error), progress.calls)
+            return self._outcome(verdict, progress)
+
+    async def refuse(
+        self, error: Exception, item: Any, pacing: Pacing, progress: Progress | None = None
+    ) -> Any:
+        """
+        Let an item fail for good that is not called, or for a reason that no other call removes.
+
+        The error handler or ``on_error`` decides what becomes of it; to retry it is to fail.
+
+        :param error: why
+        :param item: the item, or the batch
+        :param pacing: what :meth:`begin` returned; gives its share back
+        :param progress: how far the calls have come, if there were any
+        :return: a value in place of the result, or :data:`SKIPPED`
+        :raises CallFailed: if so decided
+        """
+        pacing.end()
+        progress = progress or Progress()
+        progress.error = error
+        return self._outcome(await self._verdict(progress, item), progress)
+
+    def _outcome(self, verdict: Decision | Replace, progress: Progress) -> Any:
+        """Return what an item comes to that has failed for good."""
+        if verdict is Decision.SKIP:
+            return SKIPPED
+        if isinstance(verdict, Replace):
+            return verdict.value
+        raise CallFailed(cast("Exception", progress.error), progress.calls)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress

@@ -23,7 +23,7 @@ class Counters:
 
     ``taken``, ``left`` and ``added`` are the ledger: slots that came in, that ended here without a
     result, and that an expansion linked in. The others are for people, in items; ``triggers`` in
-    batches that left for each.
+    batches that left for each. Of ``taken``, ``uncalled`` needed no call, or were refused one.
     """
 
     __slots__ = (
@@ -36,6 +36,7 @@ class Counters:
         "skipped",
         "taken",
         "triggers",
+        "uncalled",
     )
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Counters:
         self.retried = 0
         self.dropped = 0
         self.merged = 0
+        self.uncalled = 0
         self.triggers: Counter[BatchTrigger] = Counter()
 
     @property

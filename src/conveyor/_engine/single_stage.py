@@ -26,6 +26,7 @@ from .window import BURST
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .lanes import ItemQueue
     from .run import Run
 
 
@@ -38,7 +39,7 @@ class SingleStage(Stage):
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan)
-        self.queue: deque[Slot] = deque()
+        self.queue: ItemQueue[Slot] = deque()
         self._rescuing = False
 
     def put(self, slot: Slot) -> None:

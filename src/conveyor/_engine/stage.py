@@ -99,6 +99,18 @@ class Stage(WorkerPool, Upstream):
 
     # What becomes of a result
 
+    async def make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
+        """
+        Make one call.
+
+        :param call: what :meth:`prepare` returned
+        :param slot: holds the item, or the batch
+        :param pacing: what ``call.begin()`` returned
+        :return: the result, or a mark of the engine's
+        :raises CallFailed: if it failed for good
+        """
+        return await call(slot.value, Expansion(self, slot), pacing)
+
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         Make one call and pass on what it returns, in the general way.
@@ -108,7 +120,7 @@ class Stage(WorkerPool, Upstream):
         :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await call(slot.value, Expansion(self, slot), pacing)
+            result = await self.make(call, slot, pacing)
         except CallFailed as failed:
             self.run.fail(failed.error, self.describe(slot, failed.attempts))
         else:

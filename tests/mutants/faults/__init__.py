@@ -16,11 +16,24 @@ from . import (
     ending,
     failures,
     handing_over,
+    keys,
     order,
     threads,
     waking,
 )
 
-TOPICS = (handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending)
+TOPICS = (
+    handing_over,
+    waking,
+    bounds,
+    order,
+    batches,
+    calls,
+    failures,
+    draining,
+    threads,
+    ending,
+    keys,
+)
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
