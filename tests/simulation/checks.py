@@ -13,6 +13,7 @@ from typing import Any
 from conveyor import RunStatistics
 
 from .failures import is_same
+from .keys import check_lanes
 from .model import Expected, Fatal, expect
 from .scenario import Scenario
 from .world import Journal
@@ -125,6 +126,7 @@ class _Check:
         for spec in self.scenario.stages:
             begun = self.journal.begun[spec.number]
             inputs = self.expected.inputs[spec.number]
+            self.found += check_lanes(self.journal, spec, inputs)
             if spec.kind != "single" or spec.is_generator or not self.scenario.ordered:
                 continue
             if spec.starts_in_order and begun != inputs[: len(begun)]:

@@ -16,6 +16,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
+from .keys import key_of_call
 from .scenario import Scenario, StageSpec, resting_in
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
@@ -111,7 +112,7 @@ class _Model:
         expected.fatals.update(each for each in stream if isinstance(each, Fatal))
         for spec in self.scenario.stages:
             expected.tallies.append(tally := Tally())
-            if self.scenario.ordered and spec.starts_in_order:
+            if self.scenario.ordered and spec.begins_chain:
                 stream = _until_failure(stream)
             expected.inputs.append([str(each) for each in stream if not isinstance(each, Fatal)])
             if spec.kind == "single":
@@ -135,14 +136,22 @@ class _Model:
     def single(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []
         position = 0
+        halted: set[int] = set()
         for item in stream:
             if isinstance(item, Fatal):
                 out.append(item)
                 continue
             tally.items_in += 1
+            key = key_of_call(self.scenario.seed, spec, str(item))
+            if key in halted:
+                tally.skipped += 1
+                continue
             tally.calls += 1
             if spec.side is None:
+                skipped = tally.skipped
                 out += self.call(spec, [str(item)], tally)
+                if spec.halts and tally.skipped > skipped:
+                    halted.add(key)
             else:
                 out += self.with_side(spec, str(item), position)
             position += 1

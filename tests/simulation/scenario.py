@@ -65,6 +65,9 @@ class StageSpec:
     max_weight: int | None = None
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
+    lanes: int | None = None  # keys of single calls
+    halts: bool = False
+    urgent: bool = False
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -83,6 +86,11 @@ class StageSpec:
     @property
     def starts_in_order(self) -> bool:
         return self.kind != "single" or self.in_order or self.side == "stream"
+
+    @property
+    def begins_chain(self) -> bool:
+        """Whether it takes its items in input order, though it may not start them so."""
+        return self.starts_in_order or self.lanes is not None
 
     @property
     def effective_limit(self) -> int:
@@ -173,7 +181,15 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        stages = tuple(self.stage(number, source) for number in range(count))
+        # Here, since keys are for what :mod:`.scenario` has made.
+        from .keys import with_keys
+
+        stages = tuple(
+            with_keys(self.seed, self.ordered, self.stage(number, source))
+            if number or source.kind != "none"
+            else self.stage(number, source)
+            for number in range(count)
+        )
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

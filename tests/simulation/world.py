@@ -16,6 +16,7 @@ from anyio import current_time, get_cancelled_exc_class
 
 from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
 from .idleness import Idleness, sees_arrivals
+from .keys import LaneWatch
 from .model import Fatal, Observed
 from .scenario import Scenario, StageSpec
 
@@ -78,7 +79,8 @@ class Journal:
         self.cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
-        self._idleness = Idleness(self)
+        self.idleness = Idleness(self)
+        self.lanes = LaneWatch(self)
 
     def note(self, what: str, *details: Any) -> None:
         """Write an event down."""
@@ -90,7 +92,7 @@ class Journal:
         now = current_time()
         if now != self._now:
             if not self.is_ending and self._now < self.cancelled_at:
-                self._idleness.check(self._now)
+                self.idleness.check(self._now)
             self._now = now
 
     def problem(self, text: str) -> None:
@@ -108,6 +110,7 @@ class Journal:
         self.pulled += 1
         self.hold()
         self.arrive(0)
+        self.lanes.arrive(str(item))
         if self.pulled == self.scenario.source.count:
             self.is_all_pulled = True
 
@@ -242,6 +245,7 @@ class Call:
         """The call takes its items; its worker is busy until it settles."""
         journal, spec = self.journal, self.spec
         self.check_age()
+        journal.lanes.begin(spec, self.text)
         journal.see(self.parts)
         journal.begun[spec.number].append(self.text)
         journal.started[spec.number] += len(self.parts)
@@ -342,7 +346,7 @@ class Call:
         elif self.is_fatal():
             journal.fail(Fatal(spec.number, self.text, str(played.error or "boom")), error)
         elif not self.is_part:
-            self.settle(-len(self.parts))
+            self.settle(-len(self.parts), is_left_out=True)
 
     def is_late(self) -> bool:
         """Whether the time of this attempt is up."""
@@ -375,8 +379,9 @@ class Call:
                 self.journal.arrive(spec.number + 1)
             self.settle(len(outputs) - size)
 
-    def settle(self, places: int) -> None:
+    def settle(self, places: int, *, is_left_out: bool = False) -> None:
         """The call's worker is free, and so many places are taken or given back."""
+        self.journal.lanes.end(self.spec, self.text, is_left_out=is_left_out)
         self.journal.busy[self.spec.number] -= 1
         if not self.spec.isolates:
             self.journal.held += places
