@@ -18,6 +18,7 @@ NAMES = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "AsyncStore",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
@@ -55,6 +56,7 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "caching": ["AsyncStore"],
     "threads": ["from_thread"],
     "context": [
         "Context",

@@ -24,6 +24,7 @@ Where things are:
 ``results``         the results of a run that is going on, one by one
 ``calls``           calling a task: awaited, iterated, or part of ``|``
 ``side_inputs``     arguments of a task besides the item
+``caching``         stores of results
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
 ``threads``         blocking iterators as data
@@ -34,6 +35,7 @@ Where things are:
 =================== ===============================================================
 """
 
+from .caching import AsyncStore
 from .context import (
     Context,
     ContextManager,
@@ -73,6 +75,7 @@ __all__ = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "AsyncStore",
     "AsyncStream",
     "BaseTask",
     "BatchTask",

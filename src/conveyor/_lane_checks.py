@@ -4,6 +4,8 @@ Checks of the options that say which of the waiting items is called next.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, get_args
 
 from ._checks import check_function
@@ -33,10 +35,39 @@ def check_lanes(options: TaskOptions) -> None:
             f"task {task!r}: on_key_error={action!r} needs key; key=... is a function of the item "
             "that tells which items belong together"
         )
+    check_store(options.cache, task)
     if options.in_order and (name := _overtaking(options)):
         raise TypeError(
             f"task {task!r}: with {name} items go before others that wait, and in_order=True "
             "starts calls in input order; leave one of them out"
+        )
+
+
+def check_store(store: object, task: str) -> None:
+    """Check that *store* can keep results."""
+    if store is None or (isinstance(store, MutableMapping) and not isinstance(store, type)):
+        return
+    if isinstance(store, type):
+        raise TypeError(
+            f"task {task!r}: cache must be an instance, got the class; "
+            f"write cache={store.__name__}()"
+        )
+    if not (callable(getattr(store, "get", None)) and callable(getattr(store, "set", None))):
+        raise TypeError(
+            f"task {task!r}: cache must be a mutable mapping, such as a dict, or have async "
+            f"methods get(key, default) and set(key, value), got a {type(store).__name__}"
+        )
+
+
+def check_cacheable(function: object, options: TaskOptions) -> None:
+    """Check that the results of *function* can be kept if they have to be."""
+    function = getattr(function, "__func__", function)
+    if options.cache is not None and (
+        isgeneratorfunction(function) or isasyncgenfunction(function)
+    ):
+        raise TypeError(
+            f"task {options.task_name!r}: cache cannot keep what a generator gives; return a list, "
+            "or leave cache out"
         )
 
 
@@ -61,5 +92,5 @@ def check_source(options: TaskOptions) -> None:
 
 def _overtaking(options: TaskOptions) -> str:
     """Return the option that lets items go before others, if there is one."""
-    names = ("key", "priority")
+    names = ("key", "cache", "priority")
     return next((name for name in names if getattr(options, name) is not None), "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._engine.call import Call
+from ._engine.caching import call_for
 from ._engine.failures import CallFailed, add_note, examine
 from ._engine.kinds import SKIPPED
 from ._engine.run import Run
@@ -66,7 +66,7 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
                 examined = examine(raised, f"a side input of task {task.task_name!r}")
                 raise examined  # noqa: B904 - it has a cause if it needs one
         # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-        call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
+        call = call_for(lambda _: function(*self._args, **self._kwargs), task.options)
         try:
             result = await call(self._args[0] if self._args else None)
         except CallFailed as failed:

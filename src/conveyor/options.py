@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from .caching import Store
 from .error_handling import (
     ErrorAction,
     ErrorHandler,
@@ -26,6 +27,9 @@ __all__ = [
     "BatchOptions",
     "BatchTaskOptions",
     "CommonOptions",
+    "LaneOptions",
+    "ReplacedOptions",
+    "ReplacedTaskOptions",
     "SingleOptions",
     "SingleTaskOptions",
 ]
@@ -77,15 +81,10 @@ class CommonOptions(TypedDict, total=False):
     in_order: bool
 
 
-# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
-class SingleOptions(CommonOptions, total=False):
+class LaneOptions(TypedDict, total=False):
     """
-    Keywords of ``@single_task`` but ``flatten``.
+    Keywords of ``@single_task`` that say which item is called next, if it needs a call.
 
-    ``on_error`` (default ``"fail"``)
-        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
-        ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
-        ``Replace(value)``.
     ``key``
         A function of the item that tells its key: of each key one call at a time, in input order.
     ``on_key_error`` (default ``"continue"``)
@@ -94,12 +93,29 @@ class SingleOptions(CommonOptions, total=False):
     ``priority``
         A function of the item that tells how urgent it is, as a number of 0 or more, 0 the most
         urgent: of the items that wait, that one is called first.
+    ``cache``
+        A mutable mapping, or an :class:`~conveyor.AsyncStore`, in which results are kept by ``key``
+        (by default the item itself): what it has is not called for again.
     """
 
-    on_error: Literal["fail", "skip_item", "retry"] | OnError
     key: Callable[[Any], Hashable] | None
     on_key_error: KeyErrorAction
     priority: Callable[[Any], float] | None
+    cache: Store | None
+
+
+# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
+class SingleOptions(CommonOptions, LaneOptions, total=False):
+    """
+    Keywords of ``@single_task`` but ``flatten``: those of its bases, and this one.
+
+    ``on_error`` (default ``"fail"``)
+        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
+        ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
+        ``Replace(value)``.
+    """
+
+    on_error: Literal["fail", "skip_item", "retry"] | OnError
 
 
 class SingleTaskOptions(SingleOptions, total=False):
@@ -155,3 +171,11 @@ class BatchTaskOptions(BatchOptions, total=False):
     flatten: bool
     min_size: int
     max_size: MaxSize
+
+
+class ReplacedOptions(BatchOptions, LaneOptions, total=False):
+    """Keywords of ``replace()`` of any task, but ``flatten`` and the sizes."""
+
+
+class ReplacedTaskOptions(BatchTaskOptions, LaneOptions, total=False):
+    """Keywords of ``replace()`` of any task."""

@@ -32,6 +32,7 @@ class StageStatistics:
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
+    ``cache_hits`` needed no call, since the ``cache`` had their result.
     """
 
     task_name: str
@@ -43,6 +44,7 @@ class StageStatistics:
     retried: int
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
     batch_size: int = 0
+    cache_hits: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class RunStatistics:
                     retried=stage.counters.retried,
                     triggers=dict(stage.counters.triggers),
                     batch_size=stage.batch_size,
+                    cache_hits=stage.counters.cache_hits,
                 )
                 for stage in given.stages
             ),

@@ -22,6 +22,7 @@ from ._checks import (
     check_weight,
 )
 from ._lane_checks import BATCH_KEYS, check_lanes
+from .caching import Store
 from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
@@ -75,6 +76,7 @@ class TaskOptions:
     key: Callable[[Any], Hashable] | None = None
     on_key_error: KeyErrorAction = "continue"
     priority: Callable[[Any], float] | None = None
+    cache: Store | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -119,6 +121,8 @@ class TaskOptions:
     @property
     def lane_key(self) -> Callable[[Any], Hashable] | None:
         """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
+        if self.key is None and self.cache is not None:
+            return _itself
         return self.key
 
     @property
@@ -223,6 +227,10 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+
+
+def _itself(item: Hashable) -> Hashable:
+    return item
 
 
 def name_of(func: Callable[..., Any]) -> str:

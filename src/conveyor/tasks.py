@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
-from ._lane_checks import check_start_order
+from ._lane_checks import check_cacheable, check_start_order
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
@@ -24,8 +24,9 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .caching import Store
     from .error_handling import KeyErrorAction
-    from .options import BatchOptions, BatchTaskOptions
+    from .options import ReplacedOptions, ReplacedTaskOptions
     from .rate import Rate
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
@@ -59,6 +60,7 @@ class FunctionTask(BaseTask[In, Out]):
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
         check_start_order(options, inputs)
+        check_cacheable(func, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -152,10 +154,10 @@ class FunctionTask(BaseTask[In, Out]):
         *,
         min_size: int = ...,
         max_size: MaxSize = ...,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[ReplacedOptions],
     ) -> Self: ...
     @overload
-    def replace(self, **options: Unpack[BatchTaskOptions]) -> FunctionTask[In, Any]: ...
+    def replace(self, **options: Unpack[ReplacedTaskOptions]) -> FunctionTask[In, Any]: ...
     def replace(self, **options: Any) -> Any:
         """
         Return a copy with other options.
@@ -223,6 +225,11 @@ class SingleTask(FunctionTask[In, Out]):
     def priority(self) -> Callable[[Any], float] | None:
         """Tells how urgent an item is; ``None`` if all are alike."""
         return self.options.priority
+
+    @property
+    def cache(self) -> Store | None:
+        """Where results are kept by key; ``None`` if every item is called."""
+        return self.options.cache
 
     if TYPE_CHECKING:
 

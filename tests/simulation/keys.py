@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from .world import Journal, World
 
-__all__ = ["LaneWatch", "check_lanes", "key_of_call", "lane_options", "priority_of", "with_keys"]
+__all__ = [
+    "LaneWatch",
+    "check_lanes",
+    "key_of_call",
+    "lane_options",
+    "priority_of",
+    "with_cache",
+    "with_keys",
+]
 
 #: With thirty items at most, a priority has to be small if it is not to be all that counts.
 PRIORITIES = [0, 0, 0.01, 0.02, 0.1, 5]
@@ -33,10 +41,27 @@ def with_keys(seed: int, ordered: bool, spec: StageSpec) -> StageSpec:
     own = Random(f"{seed} {spec.number} keys")
     spec = replace(spec, lanes=own.choice([None, None, 1, 2, 3, 30]), urgent=own.random() < 0.25)
     # Which item of a key comes first must be known, and what becomes of those that fail.
-    is_known = ordered or spec.number == 0
+    is_foreseen = ordered or spec.number == 0
     is_left_out = spec.on_error == "skip_item" and spec.handler is None
-    halts = spec.lanes is not None and is_known and is_left_out and own.random() < 0.7
-    return replace(spec, halts=halts)
+    halts = spec.lanes is not None and is_foreseen and is_left_out and own.random() < 0.7
+    return replace(spec, halts=halts, is_foreseen=is_foreseen)
+
+
+def with_cache(seed: int, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
+    """
+    Give the last stage a cache, if it may have one.
+
+    Only the last one, since what it gives several times over would have to be told apart in others;
+    and one of which it is known which item of a key comes first.
+    """
+    if not stages or stages[-1].lanes is None or not stages[-1].is_foreseen:
+        return stages
+    *others, last = stages
+    # A side input would be part of the result.
+    if last.shape not in ("value", "filter", "whole") or last.side is not None:
+        return stages
+    cached = Random(f"{seed} cache").random() < 0.7
+    return (*others, replace(last, cached=cached))
 
 
 def key_of_call(seed: int, spec: StageSpec, text: str) -> int:
@@ -57,6 +82,8 @@ def lane_options(world: World, spec: StageSpec) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if spec.lanes is not None:
         options["key"] = lambda item: key_of_call(seed, spec, str(item))
+    if spec.cached:
+        options["cache"] = WatchedStore(world.journals[0].lanes, spec)
     if spec.urgent:
         options["priority"] = lambda item: priority_of(seed, spec, str(item))
     if spec.halts:
@@ -73,6 +100,25 @@ def leaves_out(world: World, spec: StageSpec) -> Callable[[Exception, Any], Deci
         return SKIP
 
     return decide
+
+
+class WatchedStore(dict[int, Any]):
+    """A cache that tells what is found in it."""
+
+    def __init__(self, watch: LaneWatch, spec: StageSpec) -> None:
+        super().__init__()
+        self.watch = watch
+        self.spec = spec
+
+    def get(self, key: int, default: Any = None) -> Any:
+        if key in self:
+            self.watch.hit(self.spec, key, gives=self[key] is not None)
+        return super().get(key, default)
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if key in self:
+            self.watch.journal.problem(f"key {key} of stage {self.spec.number} was stored again")
+        super().__setitem__(key, value)
 
 
 class LaneWatch:
@@ -141,6 +187,22 @@ class LaneWatch:
         journal.started[spec.number] += 1
         if spec is self.first:
             self.waiting.pop(text, None)
+
+    def hit(self, spec: StageSpec, key: int, *, gives: bool) -> None:
+        """The result of an item is known; of which one of its key is known for the first stage."""
+        journal = self.journal
+        journal.note("hit", spec.number, key)
+        journal.ask(f"stage {spec.number} looked an item up")
+        if (spec.number, key) in self.held:
+            holder = self.held[spec.number, key]
+            journal.problem(f"an item was looked up in stage {spec.number} beside {holder}")
+        journal.started[spec.number] += 1
+        journal.held -= not gives
+        lane = spec.number, key
+        texts = [text for text in self.waiting if self.lane(spec, text) == lane]
+        if spec is self.first and texts:  # not all sources tell what they give
+            self.check_turn(spec, texts[0])
+            del self.waiting[texts[0]]
 
     def ready(self, spec: StageSpec) -> list[str]:
         """Return the items of the first stage that could be called."""

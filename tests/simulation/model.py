@@ -47,6 +47,7 @@ class Tally:
         self.skipped = 0
         self.dropped = 0
         self.retried = 0
+        self.cache_hits = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
         self.by_size: int | None = 0
         self.otherwise = 0
@@ -105,6 +106,9 @@ class _Model:
         self.stages = scenario.stages
         self.observed = observed
         self.expected = Expected()
+        # Of the last call.
+        self.succeeded = False
+        self.outputs: list[Any] = []
 
     def expect(self, prefix: str) -> Expected:
         expected = self.expected
@@ -137,6 +141,7 @@ class _Model:
         out: list[Any] = []
         position = 0
         halted: set[int] = set()
+        known: dict[int, list[Any]] = {}
         for item in stream:
             if isinstance(item, Fatal):
                 out.append(item)
@@ -146,12 +151,19 @@ class _Model:
             if key in halted:
                 tally.skipped += 1
                 continue
+            if key in known:
+                tally.cache_hits += 1
+                tally.filtered += not known[key]
+                out += known[key]
+                continue
             tally.calls += 1
             if spec.side is None:
                 skipped = tally.skipped
                 out += self.call(spec, [str(item)], tally)
                 if spec.halts and tally.skipped > skipped:
                     halted.add(key)
+                if spec.cached and self.succeeded:
+                    known[key] = self.outputs
             else:
                 out += self.with_side(spec, str(item), position)
             position += 1
@@ -347,6 +359,7 @@ class _Model:
             if not is_retried(spec, attempt, played):
                 break
             tally.retried += 1
+        self.succeeded, self.outputs = played.error is None, played.outputs
         if played.error is None:
             tally.filtered += spec.shape == "filter" and not played.outputs
             return played.outputs

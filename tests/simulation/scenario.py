@@ -67,7 +67,9 @@ class StageSpec:
     target: int | None = None  # seconds of a call, by which the size of batches is found
     lanes: int | None = None  # keys of single calls
     halts: bool = False
+    is_foreseen: bool = False  # in which order the items of a key come
     urgent: bool = False
+    cached: bool = False
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -181,8 +183,8 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        # Here, since keys are for what :mod:`.scenario` has made.
-        from .keys import with_keys
+        # Here, since that module needs this one.
+        from .keys import with_cache, with_keys
 
         stages = tuple(
             with_keys(self.seed, self.ordered, self.stage(number, source))
@@ -190,6 +192,8 @@ class _Maker:
             else self.stage(number, source)
             for number in range(count)
         )
+        if not self.twice:
+            stages = with_cache(self.seed, stages)
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

@@ -12,6 +12,7 @@ from typing_extensions import Never, Unpack, assert_type
 
 from conveyor import (
     FAIL,
+    AsyncStore,
     AsyncStream,
     BaseTask,
     BatchTask,
@@ -290,6 +291,27 @@ assert_type(with_batch_decision, BatchTask[int, str])
 @single_task(retry_on=lambda error: 2.5 if error.args else False)
 async def with_delay(number: int) -> str:
     return str(number)
+
+
+class Store:
+    async def get(self, key: int, default: object) -> object:
+        return default
+
+    async def set(self, key: int, value: str) -> None:
+        pass
+
+
+store: AsyncStore = Store()
+kept: dict[int, str] = {}
+
+
+@single_task(cache=kept, key=lambda user: user)
+async def with_cache(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_cache, SingleTask[int, str])
+assert_type(with_cache.replace(cache=Store()), SingleTask[int, str])
 
 
 @single_task(

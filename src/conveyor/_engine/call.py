@@ -89,7 +89,11 @@ class Call:
         return await self._admission.begin()
 
     async def __call__(
-        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
+        self,
+        item: Any,
+        expansion: Expansion | None = None,
+        pacing: Pacing | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """
         Make the call.
@@ -98,11 +102,12 @@ class Call:
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
         :param pacing: what :meth:`begin` returned, if it was called
+        :param progress: is told how far the calls come, for whoever wants to know
         :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good
         """
         pacing = pacing or Pacing(self._limiter)
-        progress = Progress()
+        progress = progress or Progress()
         await self._admit(item, pacing, progress)
         while True:
             result = await self._try(item, expansion, pacing, progress)

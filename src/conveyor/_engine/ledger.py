@@ -28,6 +28,7 @@ class Counters:
 
     __slots__ = (
         "added",
+        "cache_hits",
         "dropped",
         "filtered",
         "left",
@@ -49,6 +50,7 @@ class Counters:
         self.dropped = 0
         self.merged = 0
         self.uncalled = 0
+        self.cache_hits = 0
         self.triggers: Counter[BatchTrigger] = Counter()
 
     @property

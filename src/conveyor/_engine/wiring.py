@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_stage import BatchStage
+from .caching import CachedStage
 from .grouped_stage import GroupedBatchStage
 from .lane_stage import KeyedStage, UrgentStage
 from .ordering import ArrivalChain, OrderedChain
@@ -138,6 +139,8 @@ def single_stage(run: Run, plan: StagePlan) -> SingleStage:
     :param run: the run
     :param plan: of the task
     """
+    if plan.options.cache is not None:
+        return CachedStage(run, plan)
     if plan.has_lanes:
         return KeyedStage(run, plan)
     if plan.options.priority is not None:

@@ -1,4 +1,4 @@
-"""Faults in calling by key."""
+"""Faults in calling by key, by priority, and only what is not known."""
 
 from __future__ import annotations
 
@@ -152,5 +152,100 @@ FAULTS = [
         "                    calls=stage.counters.taken,\n",
         ("test_keys.py::test_a_halted_key_fails_its_later_items_without_calling_them",),
         seeds=300,
+    ),
+    Fault(
+        "nothing is ever found in a cache",
+        "_engine/caching.py",
+        "        if known is not MISSING:\n",
+        "        if False:\n",
+        ("test_cache.py::test_equal_items_in_flight_make_one_call",),
+        seeds=60,
+    ),
+    Fault(
+        "a known None is taken for a miss",
+        "_engine/caching.py",
+        "        if known is not MISSING:\n",
+        "        if known is not MISSING and known is not None:\n",
+        ("test_cache.py::test_none_is_a_result_like_any_other",),
+        seeds=300,
+    ),
+    Fault(
+        "an empty mapping is no cache",
+        "_engine/wiring.py",
+        "    if plan.options.cache is not None:\n",
+        "    if plan.options.cache:\n",
+        ("test_cache.py::test_an_empty_mapping_is_a_store",),
+    ),
+    Fault(
+        "a hit keeps its share of the parallelism",
+        "_engine/caching.py",
+        "            pacing.end()\n            self._count(hits=1)\n",
+        "            self._count(hits=1)\n",
+        ("test_cache.py::test_a_hit_gives_its_share_back",),
+        seeds=60,
+    ),
+    Fault(
+        "what takes the place of a result is stored",
+        "_engine/caching.py",
+        "        if progress.error is not None:\n",
+        "        if False:\n",
+        (
+            "test_cache.py::test_a_failure_is_not_stored",
+            "test_cache.py::test_what_takes_the_place_of_a_result_is_not_stored",
+        ),
+        seeds=60,
+    ),
+    Fault(
+        "what a retry brought is not stored",
+        "_engine/caching.py",
+        "            progress.error = None  # by which",
+        "            pass  # by which",
+        ("test_cache.py::test_what_takes_the_place_of_a_result_is_not_stored",),
+        seeds=300,
+    ),
+    Fault(
+        "a list is stored as it is",
+        "_engine/caching.py",
+        "            await self._set(key, _apart(result))\n",
+        "            await self._set(key, result)\n",
+        ("test_cache.py::test_lists_are_stored_as_copies",),
+    ),
+    Fault(
+        "a stored list is given away as it is",
+        "_engine/caching.py",
+        "            return _apart(known)\n",
+        "            return known\n",
+        (
+            "test_cache.py::test_lists_are_stored_as_copies",
+            "test_cache.py::test_a_call_by_itself_gets_copies_of_lists_and_knows_none",
+        ),
+    ),
+    Fault(
+        "an item whose store failed counts as called",
+        "_engine/caching.py",
+        "            self._count()\n",
+        "            pass\n",
+        ("test_cache.py::test_on_error_decides_about_an_error_of_the_store",),
+    ),
+    Fault(
+        "the end of the program is taken for an error of the store",
+        "_engine/caching.py",
+        "        if not isinstance(error, Exception):\n",
+        "        if False:\n",
+        ("test_cache.py::test_what_ends_the_program_is_no_error_of_the_store",),
+    ),
+    Fault(
+        "a generator is stored",
+        "_engine/caching.py",
+        "        if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):\n",
+        "        if False:\n",
+        ("test_cache.py::test_a_generator_that_is_returned_ends_the_run",),
+    ),
+    Fault(
+        "a call by itself knows no cache",
+        "_engine/caching.py",
+        "    return (Call if options.cache is None else CachedCall)(function, options)\n",
+        "    return Call(function, options)\n",
+        ("test_cache.py::test_a_call_by_itself_uses_the_cache",),
     ),
 ]

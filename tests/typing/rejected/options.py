@@ -35,6 +35,9 @@ single_task(flatten="no")  # rejected
 single_task(key="key")  # rejected
 single_task(key=len, on_key_error="halt")  # rejected
 single_task(priority=1)  # rejected
+single_task(cache=5)  # rejected
+single_task(cache=dict)  # rejected
+single_task(cache=(1, 2))  # rejected
 single_task(priority=lambda item: str(item))  # rejected
 single_task(on_error="skip_item")("not a function")  # rejected
 
