@@ -437,7 +437,7 @@ GENERATOR_MESSAGE = (
 )
 
 
-@pytest.mark.parametrize("function", [generator, async_generator])
+@pytest.mark.parametrize("function", [generator, async_generator, partial(generator)])
 def test_a_generator_function_is_refused(function: Any) -> None:
     """At decoration, and when it gets a cache."""
     with pytest.raises(TypeError) as caught:
@@ -465,12 +465,6 @@ async def test_a_generator_that_is_returned_ends_the_run(function: Any) -> None:
         await task(1)
     assert store == {}
     assert len(made) == 2
-
-
-async def test_a_partial_of_a_generator_function_is_found_out_at_its_call() -> None:
-    """It does not look like one."""
-    with pytest.raises(TypeError):
-        await single_task(cache={}, task_name="send")(partial(generator))([1]).collect()
 
 
 # Calls by themselves

@@ -54,14 +54,17 @@ def with_cache(seed: int, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...
     Only the last one, since what it gives several times over would have to be told apart in others;
     and one of which it is known which item of a key comes first.
     """
-    if not stages or stages[-1].lanes is None or not stages[-1].is_foreseen:
+    if not stages or not stages[-1].is_foreseen:
         return stages
     *others, last = stages
     # A side input would be part of the result.
     if last.shape not in ("value", "filter", "whole") or last.side is not None:
         return stages
-    cached = Random(f"{seed} cache").random() < 0.7
-    return (*others, replace(last, cached=cached))
+    own = Random(f"{seed} cache")
+    if own.random() < 0.5:
+        return stages
+    # Few keys, or nothing would be found.
+    return (*others, replace(last, cached=True, lanes=own.choice([1, 2, 3, 5])))
 
 
 def key_of_call(seed: int, spec: StageSpec, text: str) -> int:

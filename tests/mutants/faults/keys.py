@@ -193,7 +193,6 @@ FAULTS = [
             "test_cache.py::test_a_failure_is_not_stored",
             "test_cache.py::test_what_takes_the_place_of_a_result_is_not_stored",
         ),
-        seeds=60,
     ),
     Fault(
         "what a retry brought is not stored",
@@ -201,7 +200,6 @@ FAULTS = [
         "            progress.error = None  # by which",
         "            pass  # by which",
         ("test_cache.py::test_what_takes_the_place_of_a_result_is_not_stored",),
-        seeds=300,
     ),
     Fault(
         "a list is stored as it is",
