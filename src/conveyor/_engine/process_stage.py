@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Event
 
+from ..data import ScopedIterable
 from .expansion import Expansion
 from .failures import examine
 from .sequence import Chain, Slot
-from .source import ScopedIterable
 from .stage import Stage
 
 if TYPE_CHECKING:

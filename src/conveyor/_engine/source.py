@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
+from ..data import ScopedIterable
 from .failures import examine
 from .sequence import Chain, Slot
 from .upstream import Upstream
@@ -38,31 +39,6 @@ if TYPE_CHECKING:
 
 SLOW = 0.005
 """Seconds after which a burst of synchronous data has kept the event loop for too long."""
-
-
-class NoData:
-    """Type of :data:`NO_DATA`."""
-
-    def __repr__(self) -> str:
-        return "NO_DATA"
-
-
-NO_DATA: Any = NoData()
-"""Stands for "no data at all": the first task is the source."""
-
-
-class ScopedIterable(AsyncIterable[Any]):
-    """
-    Data that is iterated inside ``async with``: a stream of another pipeline.
-
-    Its run then lives in the scope of the task that iterates it and ends with it.
-    """
-
-    async def __aenter__(self) -> AsyncIterator[Any]:
-        raise NotImplementedError
-
-    async def __aexit__(self, *exc_info: Any) -> bool | None:
-        raise NotImplementedError
 
 
 def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
@@ -156,13 +132,11 @@ class Source(Upstream):
 
     def _feed_burst(self, values: Iterable[Any]) -> int:
         """Hand on all of the values, which have places; return how many there were."""
-        chain = self.chain
-        root = chain.root
-        spare = chain.spare
-        following = self.following
-        before = index = self.pulled
+        root = self.chain.root
+        spare = self.chain.spare
+        slots: list[Slot] = []
         try:
-            for value in values:
+            for index, value in enumerate(values, self.pulled):
                 # As in _hand_on(), spelled out for its speed.
                 if spare:
                     slot = spare.pop()
@@ -174,16 +148,11 @@ class Source(Upstream):
                 slot.previous = last = root.previous
                 slot.next = root
                 last.next = root.previous = slot
-                index += 1
-                if following is None:
-                    chain.finish(slot)
-                else:
-                    following.queue.append(slot)
-                    if following.wakeable:
-                        following.summon()
+                slots.append(slot)
         finally:
-            self.pulled = index
-        return index - before
+            self.pulled += len(slots)
+            self.emit_all(slots)
+        return len(slots)
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().
