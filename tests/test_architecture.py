@@ -20,6 +20,7 @@ PURE = [
     "_engine/backoff.py",
     "_engine/gcra.py",
     "_engine/policy.py",
+    "_engine/lanes.py",
 ]
 DESCRIPTIONS = ["tasks.py", "pipeline.py", "decorators.py", "context.py", "error_handling.py"]
 BACKEND_SPECIFIC = "_engine/host.py"

@@ -167,7 +167,6 @@ FAULTS = [
         "        if known is not MISSING:\n",
         "        if known is not MISSING and known is not None:\n",
         ("test_cache.py::test_none_is_a_result_like_any_other",),
-        seeds=300,
     ),
     Fault(
         "an empty mapping is no cache",
