@@ -15,6 +15,7 @@ import pytest
 import conveyor
 
 NAMES = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -31,8 +32,12 @@ NAMES = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "KeyHaltedError",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
@@ -42,6 +47,8 @@ NAMES = [
     "SingleTask",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",
@@ -68,6 +75,7 @@ MODULES = {
         "with_context",
     ],
     "error_handling": [
+        "DIVERT",
         "FAIL",
         "RETRY",
         "SKIP",
@@ -83,7 +91,9 @@ MODULES = {
         "RetryConfig",
         "StreamClosedError",
         "StreamConsumedError",
+        "TooManyErrorsError",
     ],
+    "outcomes": ["Failed", "Failure", "Failures", "Outcome", "Success"],
 }
 
 
@@ -141,13 +151,26 @@ def test_every_exported_name_is_documented(name: str) -> None:
 
 def test_the_literals_are_what_users_may_write() -> None:
     """They list the accepted words, and ``BatchTrigger`` those that there may be."""
-    assert set(conveyor.ErrorAction.__args__) == {"fail", "skip_item", "skip_batch", "retry"}
+    assert set(conveyor.ErrorAction.__args__) == {
+        "fail",
+        "skip_item",
+        "skip_batch",
+        "divert",
+        "retry",
+    }
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
     assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 
 @pytest.mark.parametrize(
-    "name", ["StreamClosedError", "StreamConsumedError", "CollectLimitError", "LedgerError"]
+    "name",
+    [
+        "StreamClosedError",
+        "StreamConsumedError",
+        "CollectLimitError",
+        "LedgerError",
+        "TooManyErrorsError",
+    ],
 )
 def test_errors_have_a_common_base(name: str) -> None:
     """The library's own exceptions are ``ConveyorError`` and ``RuntimeError``."""

@@ -21,6 +21,7 @@ from conveyor import (
     ErrorHandler,
     KeyHaltedError,
     Replace,
+    Success,
     batch_task,
     get_current_context,
     single_task,
@@ -557,6 +558,38 @@ async def test_the_error_handler_decides_what_becomes_of_an_item_of_a_halted_key
 
     assert await work(["a0", "a1"]).collect() == []
     assert seen == [(ValueError, "a0", "send", 1), (KeyHaltedError, "a1", "send", 0)]
+
+
+async def test_diverted_failures_halt_keys() -> None:
+    """The later items of the key go the same way."""
+
+    @single_task(key=first_letter, on_error="divert", on_key_error="halt_key")
+    async def work(item: str) -> str:
+        if item == "a1":
+            raise ValueError
+        return item
+
+    async with work(["a0", "a1", "a2", "b0"]) as results:
+        assert await results.collect() == ["a0", "b0"]
+        failures = [(type(each.error), each.item, each.attempts) for each in results.failures]
+    assert failures == [(ValueError, "a1", 1), (KeyHaltedError, "a2", 0)]
+
+
+async def test_failures_among_the_outcomes_halt_keys() -> None:
+    """The run goes on after them, also with on_error="fail"; the later items are failures too."""
+
+    @single_task(key=first_letter, on_key_error="halt_key")
+    async def work(item: str) -> str:
+        if item == "a1":
+            raise ValueError
+        return item
+
+    outcomes = await work.pipeline().outcomes(["a0", "a1", "a2", "b0"]).collect()
+    shown = [
+        each.value if isinstance(each, Success) else (type(each.error), each.item)
+        for each in outcomes
+    ]
+    assert shown == ["a0", (ValueError, "a1"), (KeyHaltedError, "a2"), "b0"]
 
 
 async def test_a_failure_that_is_replaced_halts_no_key() -> None:

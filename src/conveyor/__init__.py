@@ -29,6 +29,7 @@ Where things are:
 ``rate``            limits on how often calls begin
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
+``outcomes``        results and failures as values
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
@@ -47,6 +48,7 @@ from .context import (
 )
 from .decorators import batch_task, single_task
 from .error_handling import (
+    DIVERT,
     FAIL,
     RETRY,
     SKIP,
@@ -63,7 +65,9 @@ from .error_handling import (
     RetryConfig,
     StreamClosedError,
     StreamConsumedError,
+    TooManyErrorsError,
 )
+from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
 from .rate import Rate
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
@@ -72,6 +76,7 @@ from .tasks import BaseTask, BatchTask, SingleTask
 from .threads import from_thread
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -88,9 +93,13 @@ __all__ = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "KeyHaltedError",
     "LedgerError",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
@@ -102,6 +111,8 @@ __all__ = [
     "StageStatistics",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",

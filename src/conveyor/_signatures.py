@@ -43,6 +43,7 @@ from typing_extensions import Never, TypeVar
 
 if TYPE_CHECKING:
     from .calls import TaskCall
+    from .outcomes import Failed
     from .pipeline import Pipeline
     from .tasks import BaseTask, BatchTask, SingleTask
 
@@ -96,6 +97,7 @@ R = TypeVar("R")
 Composable: TypeAlias = Union["BaseTask[In, T]", "Pipeline[In, T]", "TaskCall[In, T]"]
 Data: TypeAlias = Iterable[In] | AsyncIterable[In] | In
 Many: TypeAlias = ListOf[Item] | Iterator[Item] | AsyncIterator[Item]
+Given: TypeAlias = Union["ListOf[Item | Failed]", Iterator[Item], AsyncIterator[Item]]
 Mixed: TypeAlias = ListOf[Item] | Plain | None
 Generated: TypeAlias = Iterator[Item] | AsyncIterator[Item]
 OnItem: TypeAlias = Callable[Concatenate[In, P], R]
@@ -166,7 +168,7 @@ class BatchDecorator(Protocol):
 
     @overload
     def __call__(
-        self, func: OnBatch[In, P, Many[Item] | Awaitable[Many[Item] | None] | None], /
+        self, func: OnBatch[In, P, Given[Item] | Awaitable[Given[Item] | None] | None], /
     ) -> BatchTask[In, Item]: ...
     @overload
     def __call__(self, func: OnBatch[In, P, Awaitable[Plain]], /) -> BatchTask[In, Plain]: ...
@@ -186,7 +188,9 @@ class BatchDecorator(Protocol):
     ) -> BatchTask[In, T]: ...
     @overload
     def __call__(
-        self, func: OnBatchMethod[Owner, In, P, Many[Item] | Awaitable[Many[Item] | None] | None], /
+        self,
+        func: OnBatchMethod[Owner, In, P, Given[Item] | Awaitable[Given[Item] | None] | None],
+        /,
     ) -> BatchTask[In, Item]: ...
     @overload
     def __call__(

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -33,9 +34,10 @@ __all__ = [
     "RetryOn",
     "StreamClosedError",
     "StreamConsumedError",
+    "TooManyErrorsError",
 ]
 
-ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
+ErrorAction = Literal["fail", "skip_item", "skip_batch", "divert", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
 
 KeyErrorAction = Literal["continue", "halt_key"]
@@ -55,6 +57,7 @@ class Decision(Enum):
     FAIL = "fail"
     SKIP = "skip"
     RETRY = "retry"
+    DIVERT = "divert"
 
 
 FAIL: Final = Decision.FAIL
@@ -65,6 +68,9 @@ SKIP: Final = Decision.SKIP
 
 RETRY: Final = Decision.RETRY
 """Make one more attempt, after the usual delay."""
+
+DIVERT: Final = Decision.DIVERT
+"""Let the item, or all items of the batch, leave the pipeline into ``results.failures``."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,15 @@ class StreamClosedError(ConveyorError, RuntimeError):
 
 class CollectLimitError(ConveyorError, RuntimeError):
     """``collect(limit=n)`` met result number n + 1."""
+
+
+class TooManyErrorsError(ConveyorError, RuntimeError):
+    """
+    More items have failed for good than ``max_errors`` or ``max_error_rate`` allow.
+
+    Those are items left out because of an error, diverted, or given as a
+    :class:`~conveyor.Failure`. The cause is the last error.
+    """
 
 
 class LedgerError(ConveyorError, RuntimeError):

@@ -110,12 +110,12 @@ class SingleOptions(CommonOptions, LaneOptions, total=False):
     Keywords of ``@single_task`` but ``flatten``: those of its bases, and this one.
 
     ``on_error`` (default ``"fail"``)
-        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
-        ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
-        ``Replace(value)``.
+        ``"fail"``, ``"skip_item"``, ``"divert"`` (into ``results.failures``) or ``"retry"``
+        (``"fail"`` with three retries); or a function ``(error, item)``, ``async`` or not, that
+        returns ``FAIL``, ``SKIP``, ``DIVERT``, ``RETRY`` or ``Replace(value)``.
     """
 
-    on_error: Literal["fail", "skip_item", "retry"] | OnError
+    on_error: Literal["fail", "skip_item", "divert", "retry"] | OnError
 
 
 class SingleTaskOptions(SingleOptions, total=False):

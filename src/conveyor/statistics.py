@@ -27,6 +27,7 @@ class StageStatistics:
     Counts of one stage; items unless it says otherwise.
 
     ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
+    ``diverted`` failed and left into ``failures``, ``failed`` are in the outcomes as a failure,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with; repeated attempts are in ``retried``, and the parts that a
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
@@ -44,6 +45,8 @@ class StageStatistics:
     retried: int
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
     batch_size: int = 0
+    diverted: int = 0
+    failed: int = 0
     cache_hits: int = 0
 
 
@@ -61,6 +64,16 @@ class RunStatistics:
     def skipped(self) -> int:
         """Items left out because of errors, over all stages."""
         return sum(stage.skipped for stage in self.stages)
+
+    @property
+    def diverted(self) -> int:
+        """Items that left into ``failures``, over all stages."""
+        return sum(stage.diverted for stage in self.stages)
+
+    @property
+    def failed(self) -> int:
+        """Items that are in the outcomes as a failure, over all stages."""
+        return sum(stage.failed for stage in self.stages)
 
     @property
     def dropped(self) -> int:
@@ -88,6 +101,8 @@ class RunStatistics:
                     retried=stage.counters.retried,
                     triggers=dict(stage.counters.triggers),
                     batch_size=stage.batch_size,
+                    diverted=stage.counters.diverted,
+                    failed=stage.counters.failed,
                     cache_hits=stage.counters.cache_hits,
                 )
                 for stage in given.stages

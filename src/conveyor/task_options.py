@@ -125,6 +125,11 @@ class TaskOptions:
         return self.key
 
     @property
+    def isolates_poison(self) -> bool:
+        """Whether a failing batch is split until only single items fail."""
+        return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
+
+    @property
     def limit(self) -> int:
         """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
         if self.concurrency_limit is not None:

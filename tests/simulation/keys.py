@@ -18,6 +18,7 @@ from .scenario import StageSpec
 if TYPE_CHECKING:
     from conveyor import Decision
 
+    from .scenario import Scenario
     from .world import Journal, World
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "key_of_call",
     "lane_options",
     "priority_of",
-    "with_cache",
     "with_keys",
 ]
 
@@ -34,20 +34,36 @@ __all__ = [
 PRIORITIES = [0, 0, 0.01, 0.02, 0.1, 5]
 
 
-def with_keys(seed: int, ordered: bool, spec: StageSpec) -> StageSpec:
-    """Give keys or priorities to a stage that may have them; numbers of their own decide."""
+def with_keys(scenario: Scenario) -> Scenario:
+    """Give keys, priorities and a cache to stages that may have them."""
+    seed = scenario.seed
+    # A failure among the results, or one too many, would have to be told of items not called.
+    is_usual = not scenario.outcomes and scenario.max_errors is None
+    stages = tuple(
+        _with_keys(seed, scenario.ordered, spec, may_halt=is_usual)
+        if spec.number or scenario.source.kind != "none"
+        else spec
+        for spec in scenario.stages
+    )
+    if is_usual and len(scenario.consumers) == 1:
+        stages = _with_cache(seed, stages)
+    return replace(scenario, stages=stages)
+
+
+def _with_keys(seed: int, ordered: bool, spec: StageSpec, *, may_halt: bool) -> StageSpec:
+    """Numbers of their own decide."""
     if spec.kind != "single" or spec.in_order or spec.side == "stream":
         return spec
     own = Random(f"{seed} {spec.number} keys")
     spec = replace(spec, lanes=own.choice([None, None, 1, 2, 3, 30]), urgent=own.random() < 0.25)
     # Which item of a key comes first must be known, and what becomes of those that fail.
     is_foreseen = ordered or spec.number == 0
-    is_left_out = spec.on_error == "skip_item" and spec.handler is None
+    is_left_out = may_halt and spec.on_error == "skip_item" and spec.handler is None
     halts = spec.lanes is not None and is_foreseen and is_left_out and own.random() < 0.7
     return replace(spec, halts=halts, is_foreseen=is_foreseen)
 
 
-def with_cache(seed: int, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
+def _with_cache(seed: int, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
     """
     Give the last stage a cache, if it may have one.
 

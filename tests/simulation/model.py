@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
 from .keys import key_of_call
+from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
@@ -45,6 +46,8 @@ class Tally:
         self.calls = 0
         self.filtered = 0
         self.skipped = 0
+        self.diverted = 0
+        self.failed = 0
         self.dropped = 0
         self.retried = 0
         self.cache_hits = 0
@@ -68,7 +71,8 @@ class Expected:
     The model's answer.
 
     ``sure`` says that the run cannot end but by a failure, ``early`` is the number of the last
-    stage that may end before its input does, ``problems`` are batches that must not be.
+    stage that may end before its input does, ``problems`` are batches that must not be;
+    ``diverted`` are the items that left by the side, ``errors`` how many may have failed at most.
     """
 
     def __init__(self) -> None:
@@ -80,6 +84,8 @@ class Expected:
         self.tallies: list[Tally] = []
         self.inputs: list[list[str]] = []
         self.problems: list[str] = []
+        self.diverted: Counter[str] = Counter()
+        self.errors = 0
 
 
 def expect(scenario: Scenario, prefix: str, observed: Observed) -> Expected:
@@ -118,7 +124,9 @@ class _Model:
             expected.tallies.append(tally := Tally())
             if self.scenario.ordered and spec.begins_chain:
                 stream = _until_failure(stream)
-            expected.inputs.append([str(each) for each in stream if not isinstance(each, Fatal)])
+            expected.inputs.append(
+                [str(each) for each in stream if not isinstance(each, (Fatal, Lost))]
+            )
             if spec.kind == "single":
                 stream = self.single(spec, stream, tally)
             elif spec.kind == "batch":
@@ -130,10 +138,21 @@ class _Model:
             Fatal(number, "side", "cancelled") for number in self.observed.lost_sides
         )
         expected.sure = any(isinstance(each, Fatal) for each in stream)
+        expected.errors = sum(
+            tally.skipped + tally.diverted + tally.failed for tally in expected.tallies
+        )
+        if expected.early < 0 and self.has_too_many_errors:
+            expected.sure = True
         if self.scenario.ordered:
             stream = _until_failure(stream)
-        expected.results = [each for each in stream if not isinstance(each, Fatal)]
+        results = [each for each in stream if not isinstance(each, Fatal)]
+        expected.results = [str(each) if isinstance(each, Lost) else each for each in results]
         return expected
+
+    @property
+    def has_too_many_errors(self) -> bool:
+        most = self.scenario.max_errors
+        return most is not None and self.expected.errors > most
 
     # Stages
 
@@ -143,7 +162,7 @@ class _Model:
         halted: set[int] = set()
         known: dict[int, list[Any]] = {}
         for item in stream:
-            if isinstance(item, Fatal):
+            if isinstance(item, (Fatal, Lost)):
                 out.append(item)
                 continue
             tally.items_in += 1
@@ -165,11 +184,11 @@ class _Model:
                 if spec.cached and self.succeeded:
                     known[key] = self.outputs
             else:
-                out += self.with_side(spec, str(item), position)
+                out += self.with_side(spec, str(item), position, tally)
             position += 1
         return out
 
-    def with_side(self, spec: StageSpec, text: str, position: int) -> list[Any]:
+    def with_side(self, spec: StageSpec, text: str, position: int, tally: Tally) -> list[Any]:
         if spec.side == "coroutine":
             if spec.side_fails_at is not None:
                 return [Fatal(spec.number, "side", "boom")]
@@ -181,19 +200,23 @@ class _Model:
         self.expected.calls[spec.number, text] += 1
         if value is None:
             return []  # it had none yet when the run ended
-        return [Fatal(spec.number, text, "boom")] if value == "fatal" else [f"{text}+{value}"]
+        if value == "fatal":
+            return self.failed(spec, [text], "boom", tally)
+        return [f"{text}+{value}"]
 
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
-        values = [str(item) for item in stream if not isinstance(item, Fatal)]
+        arrived = [item for item in stream if not isinstance(item, Fatal)]
+        values = [str(item) for item in arrived if not isinstance(item, Lost)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
-        batches: list[list[str] | Fatal]
+        batches: list[list[str] | Fatal | Lost]
         if self.scenario.ordered and spec.max_wait is None and spec.target is None:
-            batches = [*self.chunks(spec, values, is_over=not fatals)]
+            batches = self.chunks(spec, arrived, is_over=not fatals)
         else:
             made = self.observed.batches.get(spec.number, [])
             self.check_sizes(spec, made)
-            batches = self.place(spec, values, made)
-        parts = [each for each in batches if not isinstance(each, Fatal)]
+            batches = [*self.place(spec, values, made)]
+            batches += [item for item in arrived if isinstance(item, Lost)]
+        parts = [each for each in batches if not isinstance(each, (Fatal, Lost))]
         taken = sum(map(len, parts))
         is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
         is_over = self.observed.is_over and not fatals and not is_cut
@@ -209,7 +232,8 @@ class _Model:
             tally.by_size, tally.otherwise = None, len(parts)
         out: list[Any] = []
         for each in batches:
-            out += [each] if isinstance(each, Fatal) else self.call(spec, each, tally)
+            is_batch = not isinstance(each, (Fatal, Lost))
+            out += self.call(spec, each, tally) if is_batch else [each]
         return out + fatals
 
     def check_sizes(self, spec: StageSpec, batches: list[list[str]]) -> None:
@@ -226,12 +250,22 @@ class _Model:
         if spec.max_wait is None and is_plain and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
 
-    def chunks(self, spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
-        """Cut *values* into batches; the rest is one if there is no more to come."""
+    def chunks(
+        self, spec: StageSpec, arrived: list[Any], is_over: bool
+    ) -> list[list[str] | Fatal | Lost]:
+        """
+        Cut what has arrived into batches; the rest is one if there is no more to come.
+
+        A failure comes after the batches that are full by then, and before all others.
+        """
         most = inf if spec.max_weight is None else spec.max_weight
-        batches: list[list[str]] = []
+        batches: list[list[str] | Fatal | Lost] = []
         opened: dict[int, list[str]] = {}  # in the order of their first items
-        for text in values:
+        for item in arrived:
+            if isinstance(item, Lost):
+                batches.append(item)
+                continue
+            text = str(item)
             key = self.key(spec, text)
             if self.weight(spec, [*opened.get(key, []), text]) > most and key in opened:
                 batches.append(opened.pop(key))
@@ -320,11 +354,11 @@ class _Model:
         out: list[Any] = []
         pair: list[str] = []
         for item in stream:
-            if isinstance(item, Fatal):
-                out.append(item)
-                continue
             if spec.shape == "few" and tally.items_in == spec.count:
                 break
+            if isinstance(item, (Fatal, Lost)):
+                out.append(item)
+                continue
             text = str(item)
             tally.items_in += 1
             tally.calls += 1
@@ -342,7 +376,6 @@ class _Model:
         if pair and not any(isinstance(item, Fatal) for item in stream):
             out.append(f"<{' '.join(pair)}>")
         if spec.shape == "few" and tally.items_in == spec.count:
-            out = out[: spec.count]  # without the failures behind what it takes
             self.expected.early = spec.number
         return _until_failure(out) if self.scenario.ordered else out
 
@@ -371,17 +404,28 @@ class _Model:
         if handler == "replace":
             return [*kept, f"{text}^"]
         if handler == "raise":
-            return [*kept, Fatal(spec.number, text, "handler")]
+            return kept + self.failed(spec, parts, "handler", tally)
         if handler == "reraise" or played.error == "quit":
-            return [*kept, Fatal(spec.number, text, played.error)]
+            return kept + self.failed(spec, parts, played.error, tally)
         if handler is None and spec.on_error == "fail":
-            return [*kept, Fatal(spec.number, text, played.error)]
+            return kept + self.failed(spec, parts, played.error, tally)
+        if handler is None and spec.on_error == "divert":
+            tally.diverted += len(parts)
+            self.expected.diverted.update(str(Lost(spec.number, part)) for part in parts)
+            return kept
         if spec.isolates and len(parts) > 1:
             half = len(parts) // 2
             first, second = parts[:half], parts[half:]
             return self.call(spec, first, tally) + self.call(spec, second, tally)
         tally.skipped += len(parts)
         return kept
+
+    def failed(self, spec: StageSpec, parts: list[str], kind: str, tally: Tally) -> list[Any]:
+        """Return what takes the place of items that have failed for good."""
+        if kind == "quit" or not self.scenario.outcomes:
+            return [Fatal(spec.number, " ".join(parts), kind)]
+        tally.failed += len(parts)
+        return [Lost(spec.number, part) for part in parts]
 
     def problem(self, spec: StageSpec, text: str) -> None:
         self.expected.problems.append(f"stage {spec.number}: {text}")

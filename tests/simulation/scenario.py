@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .outcomes import with_outcomes
+
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
 #: More attempts than any task makes.
@@ -141,6 +143,8 @@ class Scenario:
     ordered: bool = True
     window: int | None = None
     parallelism: int | None = None
+    outcomes: bool = False
+    max_errors: int | None = None
     source: SourceSpec = field(default_factory=SourceSpec)
     stages: tuple[StageSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
@@ -148,7 +152,10 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return _Maker(seed).scenario()
+        # Here, since that module needs this one.
+        from .keys import with_keys
+
+        return with_keys(with_outcomes(_Maker(seed).scenario()))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:
@@ -183,17 +190,7 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        # Here, since that module needs this one.
-        from .keys import with_cache, with_keys
-
-        stages = tuple(
-            with_keys(self.seed, self.ordered, self.stage(number, source))
-            if number or source.kind != "none"
-            else self.stage(number, source)
-            for number in range(count)
-        )
-        if not self.twice:
-            stages = with_cache(self.seed, stages)
+        stages = tuple(self.stage(number, source) for number in range(count))
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

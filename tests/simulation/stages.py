@@ -40,6 +40,7 @@ class Stages:
             execution_mode="ordered" if scenario.ordered else "as_completed",
             max_in_flight=scenario.window,
             max_parallelism=scenario.parallelism,
+            max_errors=scenario.max_errors,
         )
 
     async def close(self) -> None:
@@ -298,8 +299,8 @@ class Handler:
             return True, f"{call.text}^"
         if self.spec.handler == "raise":
             broken = Boom("handler")
-            journal.fail(Fatal(self.spec.number, call.text, "handler"), broken)
+            call.fail_for_good("handler", broken)
             raise broken
         kind = str(call.plan.play(self.spec).error)
-        journal.fail(Fatal(self.spec.number, call.text, kind), error)
+        call.fail_for_good(kind, error)
         return False, None

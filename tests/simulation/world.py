@@ -18,6 +18,7 @@ from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of
 from .idleness import Idleness, sees_arrivals
 from .keys import LaneWatch
 from .model import Fatal, Observed
+from .outcomes import text_of
 from .scenario import Scenario, StageSpec
 
 __all__ = ["Journal", "World"]
@@ -91,7 +92,7 @@ class Journal:
         """When the clock has moved, look at what it left behind."""
         now = current_time()
         if now != self._now:
-            if not self.is_ending and self._now < self.cancelled_at:
+            if not (self.is_ending or self.is_stopping) and self._now < self.cancelled_at:
                 self.idleness.check(self._now)
             self._now = now
 
@@ -119,6 +120,11 @@ class Journal:
         """The run itself, for what cannot be seen from outside."""
         return getattr(self.stream, "_run", None)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether too many errors have ended the run, which nobody else can see."""
+        return self.run is not None and self.run.stopping
+
     def ask(self, whom: str) -> None:
         """Code of the user's is called, or asked for more: not once the run was told to stop."""
         if self.run is not None and self.run.stopping:
@@ -128,6 +134,8 @@ class Journal:
 
     def receive(self, result: Any) -> None:
         """The consumer gets a result."""
+        if self.scenario.outcomes:
+            result = text_of(self.scenario, result, self.problems)
         self.note("receive", str(result))
         self.received.append(result)
         self.leave(str(result))
@@ -294,7 +302,8 @@ class Call:
         parallelism = journal.scenario.parallelism
         total = sum(journal.running)
         # A run that ends lets all its generators clean up.
-        is_ending = journal.is_ending or current_time() >= journal.cancelled_at
+        is_ending = journal.is_ending or journal.is_stopping
+        is_ending = is_ending or current_time() >= journal.cancelled_at
         if parallelism is not None and total > parallelism and not is_ending:
             journal.problem(f"{total} calls run, max_parallelism={parallelism}")
 
@@ -344,9 +353,17 @@ class Call:
         elif spec.handler is not None and played.error != "quit":
             pass  # the handler settles it
         elif self.is_fatal():
-            journal.fail(Fatal(spec.number, self.text, str(played.error or "boom")), error)
+            self.fail_for_good(str(played.error or "boom"), error)
         elif not self.is_part:
             self.settle(-len(self.parts), is_left_out=True)
+
+    def fail_for_good(self, kind: str, error: BaseException) -> None:
+        """The run ends, or the failure takes the places of the items."""
+        journal = self.journal
+        if kind != "quit" and journal.scenario.outcomes:
+            self.settle(0)
+        else:
+            journal.fail(Fatal(self.spec.number, self.text, kind), error)
 
     def is_late(self) -> bool:
         """Whether the time of this attempt is up."""
@@ -356,7 +373,7 @@ class Call:
         return self.spec.timeout is not None and spent >= self.spec.timeout
 
     def is_fatal(self) -> bool:
-        """Whether this failure ends the run."""
+        """Whether this failure ends the run, unless that gives outcomes."""
         played = self.plan.play(self.spec)
         return played.error in (None, "quit") or self.spec.on_error == "fail"
 

@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from typing_extensions import Never, Unpack, assert_type
+from typing_extensions import Never, Unpack, assert_never, assert_type
 
 from conveyor import (
+    DIVERT,
     FAIL,
     AsyncStore,
     AsyncStream,
     BaseTask,
     BatchTask,
     Decision,
+    Failed,
+    Failure,
+    Failures,
+    Outcome,
     Pipeline,
     Rate,
     Replace,
     RetryConfig,
     SingleTask,
+    Success,
     batch_task,
     from_thread,
     single_task,
@@ -293,7 +299,7 @@ async def with_delay(number: int) -> str:
     return str(number)
 
 
-class Store:
+class Keeper:
     async def get(self, key: int, default: object) -> object:
         return default
 
@@ -301,7 +307,7 @@ class Store:
         pass
 
 
-store: AsyncStore = Store()
+keeper: AsyncStore = Keeper()
 kept: dict[int, str] = {}
 
 
@@ -311,7 +317,7 @@ async def with_cache(user: int) -> str:
 
 
 assert_type(with_cache, SingleTask[int, str])
-assert_type(with_cache.replace(cache=Store()), SingleTask[int, str])
+assert_type(with_cache.replace(cache=Keeper()), SingleTask[int, str])
 
 
 @single_task(
@@ -589,6 +595,77 @@ async def drain() -> None:
     assert_type(stream.drain(), None)
     async with stream as results:
         assert_type(results.drain(timeout=1.5), None)
+
+
+# Outcomes, and failures by the side
+
+
+async def outcomes(stream: AsyncStream[int]) -> None:
+    assert_type(strings.outcomes([1]), PipelineStream[Outcome[str]])
+    assert_type(double.outcomes(stream), PipelineStream[Outcome[int]])
+    assert_type(Deduplicate().outcomes([1]), PipelineStream[Outcome[int]])
+    async for outcome in double.outcomes([1]):
+        assert_type(outcome, Success[int] | Failure)
+        match outcome:
+            case Success(value, index):
+                assert_type(outcome, Success[int])
+                assert_type(value, int)
+                assert_type(index, int)
+            case Failure(error, _, index, task_name, attempts):
+                assert_type(outcome, Failure)
+                assert_type(error, Exception)
+                assert_type(task_name, str)
+                assert_type(attempts, int)
+            case _:
+                assert_never(outcome)
+        if isinstance(outcome, Success):
+            assert_type(outcome.value, int)
+        else:
+            assert_type(outcome.error, Exception)
+    async with double([1]) as results:
+        assert_type(results.failures, Failures)
+        assert_type(results.failures[0], Failure)
+        assert_type(results.failures[1:], list[Failure])
+        assert_type(results.failures.total, int)
+
+
+successes: Success[Base] = Success(Derived(), 0)
+assert_type(double([1]).failures, Failures)
+
+
+async def tell(failure: Failure) -> None:
+    print(failure)
+
+
+double.with_context(on_failure=tell, max_errors=3, max_error_rate=0.1, min_error_sample=10)
+
+
+@single_task(on_error="divert")
+async def diverting(number: int) -> int:
+    return number
+
+
+@batch_task(max_size=2, on_error=lambda error, batch: DIVERT)
+async def store(batch: list[int]) -> list[str | Failed]:
+    return [Failed(ValueError()) if number else str(number) for number in batch]
+
+
+@batch_task(max_size=2)
+def store_plainly(batch: list[int]) -> list[Derived | Failed]:
+    return [Failed(ValueError()) if number else Derived() for number in batch]
+
+
+class Store:
+    @batch_task(max_size=2)
+    async def store(self, batch: list[int]) -> list[str | Failed]:
+        return [Failed(ValueError()) if number else str(number) for number in batch]
+
+
+assert_type(diverting, SingleTask[int, int])
+assert_type(store, BatchTask[int, str])
+assert_type(store_plainly, BatchTask[int, Derived])
+assert_type(Store().store | length, Pipeline[Any, int])
+assert_type(store | length, Pipeline[int, int])
 
 
 # Blocking data

@@ -122,7 +122,7 @@ class CachedCall(Call):
         :param expansion: not used
         :param pacing: what :meth:`begin` returned, if it was called
         :param progress: how far it has come, if it has begun
-        :return: the result, or :data:`SKIPPED`
+        :return: the result
         :raises CallFailed: if the call failed for good, or the key cannot be told
         """
         role = "cache" if self.options.key is None else "key"
@@ -142,7 +142,7 @@ class CachedCall(Call):
         :param item: the item
         :param pacing: what :meth:`begin` returned
         :param progress: how far it has come, if it has begun
-        :return: the result, or :data:`SKIPPED`
+        :return: the result
         :raises CallFailed: if the call, or the store, failed for good
         """
         progress = progress or Progress()

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
 
-from ..error_handling import Decision, Replace, RetryAfter
+from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
 from .failures import CallFailed, RunStopped, examine
-from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
+from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
 from .pacing import Pacing
 from .policy import Progress
 from .verdict import verdict_on
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
+
+
+_DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
 
 
 class GivenUp:
@@ -72,7 +75,8 @@ class Call:
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        return self.options.is_plain and self._limiter is None
+        gives_outcomes = self._run is not None and self._run.routing.gives_outcomes
+        return self.options.is_plain and self._limiter is None and not gives_outcomes
 
     @property
     def is_async(self) -> bool:
@@ -103,19 +107,25 @@ class Call:
             as it is
         :param pacing: what :meth:`begin` returned, if it was called
         :param progress: is told how far the calls come, for whoever wants to know
-        :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
-        :raises CallFailed: if the call failed for good
+        :return: the result, or :data:`EXPANDED`
+        :raises CallFailed: if the call failed for good; tells what becomes of the item
         """
         pacing = pacing or Pacing(self._limiter)
         progress = progress or Progress()
         await self._admit(item, pacing, progress)
+        return await self._finish(item, expansion, pacing, progress)
+
+    async def _finish(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Go on until there is a result, or a decision on the failure."""
         while True:
             result = await self._try(item, expansion, pacing, progress)
             if result is not GIVEN_UP:
                 return result
             verdict = await self._verdict(progress, item)
             begun = expansion is not None and expansion.passed_on > 0
-            if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
+            if verdict is RETRY and not begun and self._may_add(pacing, progress):
                 continue
             return self._outcome(verdict, progress)
 
@@ -131,8 +141,8 @@ class Call:
         :param item: the item, or the batch
         :param pacing: what :meth:`begin` returned; gives its share back
         :param progress: how far the calls have come, if there were any
-        :return: a value in place of the result, or :data:`SKIPPED`
-        :raises CallFailed: if so decided
+        :return: a value in place of the result
+        :raises CallFailed: if there is none; tells what becomes of the item
         """
         pacing.end()
         progress = progress or Progress()
@@ -141,11 +151,10 @@ class Call:
 
     def _outcome(self, verdict: Decision | Replace, progress: Progress) -> Any:
         """Return what an item comes to that has failed for good."""
-        if verdict is Decision.SKIP:
-            return SKIPPED
         if isinstance(verdict, Replace):
             return verdict.value
-        raise CallFailed(cast("Exception", progress.error), progress.calls)
+        verdict = FAIL if verdict is RETRY else verdict
+        raise CallFailed(cast("Exception", progress.error), progress.calls, verdict)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -246,7 +255,7 @@ class Call:
     async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP
+            return _DECISIONS[self.options.on_error]
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.
@@ -255,4 +264,4 @@ class Call:
             try:
                 return await verdict_on(error, item, progress.calls, self.options)
             except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), progress.calls) from None
+                raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

@@ -16,6 +16,7 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
+    from ..error_handling import Decision
     from .run import Run
 
 
@@ -25,12 +26,17 @@ class CallFailed(Exception):
 
     :param error: what the last attempt raised
     :param attempts: attempts made
+    :param decision: what becomes of the item: ``FAIL``, ``SKIP`` or ``DIVERT``; ``None`` if the
+        failure is none of the item's, so that the run cannot go on
     """
 
-    def __init__(self, error: BaseException, attempts: int) -> None:
+    def __init__(
+        self, error: BaseException, attempts: int, decision: Decision | None = None
+    ) -> None:
         super().__init__(attempts)
         self.error = error
         self.attempts = attempts
+        self.decision = decision if isinstance(error, Exception) else None
 
 
 class RunStopped(BaseException):

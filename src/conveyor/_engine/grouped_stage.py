@@ -32,7 +32,7 @@ class GroupedBatchStage(BatchStage):
     settings and not in the item: it ends the run, whatever ``on_error`` says.
     """
 
-    _batcher: GroupingBatcher[Slot]
+    batcher: GroupingBatcher[Slot]
 
     def make_batcher(self, options: TaskOptions) -> GroupingBatcher[Slot]:
         """
@@ -57,7 +57,7 @@ class GroupedBatchStage(BatchStage):
 
         :param slots: of the items, at least one
         """
-        batcher = self._batcher
+        batcher = self.batcher
         now = current_time() if batcher.timed else 0.0
         for slot in slots:
             option = "weight"

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..error_handling import KeyHaltedError
 from .call import Call
-from .failures import examine
-from .kinds import SKIPPED
+from .failures import CallFailed, examine
 from .lanes import Lane, LaneQueue
 from .sequence import Slot
 from .single_stage import SingleStage
@@ -175,24 +174,19 @@ class KeyedStage(UrgentStage):
         finally:
             self._line.finish(lane, index)
 
-    async def make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
-        """
-        Make one call, unless an item of the same key has failed and that halts the key.
-
-        :param call: what :meth:`prepare` returned
-        :param slot: holds the item
-        :param pacing: what ``call.begin()`` returned
-        """
+    async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
+        """Make one call, unless an item of the same key has failed and that halts the key."""
         # Before the slot is passed on, after which it may be used again.
         lane = self._line.claim(slot)
         if lane.is_halted:
             self.counters.uncalled += 1
             error = KeyHaltedError(f"task {self.name!r}: an earlier item of the same key failed")
             return await call.refuse(error, slot.value, pacing)
-        result = await self.make_in_lane(lane, call, slot, pacing)
-        if result is SKIPPED and self._halts:
-            lane.is_halted = True
-        return result
+        try:
+            return await self.make_in_lane(lane, call, slot, pacing)
+        except CallFailed:
+            lane.is_halted = self._halts  # if the run ends, it does not matter
+            raise
 
     async def make_in_lane(self, lane: Lane, call: Call, slot: Slot, pacing: Pacing) -> Any:
         """
@@ -203,4 +197,4 @@ class KeyedStage(UrgentStage):
         :param slot: holds the item
         :param pacing: what ``call.begin()`` returned
         """
-        return await super().make(call, slot, pacing)
+        return await super()._make(call, slot, pacing)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import Event
 
 from ..data import ScopedIterable
+from .bypass import FailedSlot
 from .expansion import Expansion
 from .failures import examine
 from .sequence import Chain, Slot
@@ -104,18 +105,30 @@ class ProcessStage(Stage):
         """
         while True:
             slot = self._intake.take()
-            if slot is not None:
+            if isinstance(slot, FailedSlot):
+                self._let_pass(place, slot)
+            elif slot is not None:
                 self.counters.taken += 1
                 self.run.window.release()
                 place.index = slot.index
                 return slot.value
-            if self._intake.exhausted:
+            elif self._intake.exhausted:
                 raise StopAsyncIteration
-            self._waiting_for_item = event = Event()
-            try:
-                await event.wait()
-            finally:
-                self._waiting_for_item = None
+            else:
+                await self._wait_for_item()
+
+    async def _wait_for_item(self) -> None:
+        self._waiting_for_item = event = Event()
+        try:
+            await event.wait()
+        finally:
+            self._waiting_for_item = None
+
+    def _let_pass(self, place: Slot, slot: FailedSlot) -> None:
+        """Let a failure of an earlier stage go before what the process has not yet given."""
+        self.passed_by += 1
+        self.chain.insert_before(place, slot)
+        self.chain.finish(slot)
 
 
 class _Items(AsyncIterator[Any]):

@@ -17,7 +17,7 @@ from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
 from .isolation import SEES_VARIABLES, run_in_context
-from .kinds import AWAITABLE, END, LIST, NOTHING, SKIP, VALUE, Kinds
+from .kinds import AWAITABLE, END, LIST, NOTHING, VALUE, Kinds
 from .ledger import Counters
 from .sequence import Slot
 from .upstream import Upstream
@@ -25,6 +25,7 @@ from .workers import WorkerPool
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .bypass import FailedSlot
     from .pacing import Pacing
     from .run import Run
 
@@ -38,11 +39,13 @@ class Stage(WorkerPool, Upstream):
     :ivar next_point: the stage that begins the chain after its own, if there is one
     :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
+    :ivar passed_by: failures of earlier stages that it let pass, as far as it counts them
     """
 
     next_point: Stage | None
     takes_all = True
     wants_no_more = False
+    passed_by = 0
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
@@ -99,16 +102,7 @@ class Stage(WorkerPool, Upstream):
 
     # What becomes of a result
 
-    async def make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
-        """
-        Make one call.
-
-        :param call: what :meth:`prepare` returned
-        :param slot: holds the item, or the batch
-        :param pacing: what ``call.begin()`` returned
-        :return: the result, or a mark of the engine's
-        :raises CallFailed: if it failed for good
-        """
+    async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
         return await call(slot.value, Expansion(self, slot), pacing)
 
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
@@ -120,11 +114,12 @@ class Stage(WorkerPool, Upstream):
         :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await self.make(call, slot, pacing)
-        except CallFailed as failed:
-            self.run.fail(failed.error, self.describe(slot, failed.attempts))
+            result = await self._make(call, slot, pacing)
+        except CallFailed as raised:
+            failed = raised.with_traceback(None)
         else:
-            await self.settle(slot, result)
+            return await self.settle(slot, result)
+        await self.give_up(slot, failed)
 
     async def settle(self, slot: Slot, result: Any) -> None:
         """
@@ -141,9 +136,6 @@ class Stage(WorkerPool, Upstream):
             await self.spread(slot, result)
         elif kind is NOTHING:
             self.counters.filtered += 1
-            self.discard(slot)
-        elif kind is SKIP:
-            self.counters.skipped += self.items_in(slot)
             self.discard(slot)
         elif kind is END:
             self.discard(slot)
@@ -162,7 +154,7 @@ class Stage(WorkerPool, Upstream):
         at_once = slot.take_spare(len(values))
         more = len(values) - at_once
         # One place is free once the slot itself has left.
-        if more - 1 <= window.room:
+        if window.has_room(slot.index, more - 1):
             window.held += more
             at_once += more
         self.counters.added += at_once
@@ -192,6 +184,29 @@ class Stage(WorkerPool, Upstream):
         self.chain.insert_before(place, slot)
         self.counters.added += 1
 
+    async def give_up(self, slot: Slot, failed: CallFailed) -> None:
+        """
+        Let a slot end here whose call has failed for good.
+
+        :param slot: a slot of the stage's chain
+        :param failed: what the call raised
+        """
+        await self.run.routing.route(self, slot, failed, self.items_in(slot))
+        if not self.run.stopping:
+            self.discard(slot)
+
+    def add_failure(self, place: Slot, failed: FailedSlot) -> None:
+        """
+        Let a failure go on to the end of the chain, past the stages that follow.
+
+        :param place: a slot of the stage's chain; the failure goes before it
+        :param failed: the failure's
+        """
+        self.counters.failed += 1
+        self.run.window.held += 1 - place.take_spare(1)
+        self.chain.insert_before(place, failed)
+        self.chain.finish(failed)
+
     def discard(self, slot: Slot) -> None:
         """
         Let a slot end here: no result, or no further ones.
@@ -202,25 +217,33 @@ class Stage(WorkerPool, Upstream):
         self.chain.discard(slot)
         self.run.window.release()
 
-    def items_in(self, slot: Slot) -> int:
+    def items_in(self, slot: Slot) -> list[tuple[Any, int]]:
         """
-        Count the input items that a slot's call was given.
+        Return the items that a slot's call was given, each with the index of its input item.
 
-        :param slot: the slot
+        :param slot: the slot, which has no result yet
         """
-        return 1
+        return [(slot.value, slot.index)]
 
     def describe(self, slot: Slot, attempts: int) -> str:
         """
-        Say for a person where an error comes from, without any value.
+        As :meth:`origin`.
 
         :param slot: of the item that failed
         :param attempts: attempts made
         """
+        return self.origin(slot.index, attempts)
+
+    def origin(self, index: int, attempts: int) -> str:
+        """
+        Say for a person where an error comes from, without any value.
+
+        :param index: of the input item that failed
+        :param attempts: attempts made
+        """
         plural = "" if attempts == 1 else "s"
         return (
-            f"raised by task {self.name!r} for input item {slot.index} "
-            f"after {attempts} attempt{plural}"
+            f"raised by task {self.name!r} for input item {index} after {attempts} attempt{plural}"
         )
 
     # Room for children
@@ -233,8 +256,7 @@ class Stage(WorkerPool, Upstream):
 
         :param slot: a slot of the stage's chain
         """
-        window = self.run.window
-        return window.held < window.size or (
+        return self.run.window.has_room(slot.index) or (
             self.chain.head is slot and all(stage.is_idle for stage in self._following())
         )
 
@@ -266,10 +288,13 @@ class Stage(WorkerPool, Upstream):
             chain.watched += 1
         self._waiting += 1
         self.relieve()
+        was_woken = False
         try:
             while not self.run.stopping:
                 if not self.may_add(slot):
-                    event = window.enqueue()
+                    if was_woken:
+                        window.hand_on()  # to one whose item came first and who waits by now
+                    event = window.enqueue(slot.index)
                 elif self.is_crowded:
                     window.hand_on()
                     event = Event()
@@ -283,6 +308,7 @@ class Stage(WorkerPool, Upstream):
                 finally:
                     slot.parked = None
                     window.forget(event)
+                was_woken = True
             else:
                 raise RunStopped
         finally:

@@ -48,7 +48,7 @@ async def verdict_on(
         answer = await answer
     if not isinstance(answer, (Decision, Replace)):
         raise TypeError(
-            f"on_error of task {name!r} must return FAIL, SKIP, RETRY or Replace(value), "
-            f"got a {type(answer).__name__}"
+            f"on_error of task {name!r} must return FAIL, SKIP, DIVERT, RETRY or "
+            f"Replace(value), got a {type(answer).__name__}"
         )
     return answer

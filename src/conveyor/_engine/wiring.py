@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..data import NO_DATA
 from .batch_stage import BatchStage
+from .bypass import forward_outcomes_in_order
 from .caching import CachedStage
 from .grouped_stage import GroupedBatchStage
 from .lane_stage import KeyedStage, UrgentStage
@@ -101,6 +102,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     points: list[Stage] = []  # those that begin the chains after the first
     source = Source(run, (None,) if data is NO_DATA else data, chain, len(plans))
     upstream: Source | Stage = source
+    forward = forward_outcomes_in_order if run.routing.gives_outcomes else _forward_in_order
     for plan in plans:
         stage: Stage
         # One with keys in both modes: so an item waits in its lane only for those before it in the
@@ -115,7 +117,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
                 stage = batch_stage(run, plan, intake)
             else:
                 stage = single = single_stage(run, plan)
-                intake.on_ready = partial(_forward_in_order, intake, single)
+                intake.on_ready = partial(forward, intake, single)
             points.append(stage)
         else:
             stage = single = single_stage(run, plan)

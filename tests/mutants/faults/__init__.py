@@ -18,6 +18,7 @@ from . import (
     handing_over,
     keys,
     order,
+    outcomes,
     threads,
     waking,
 )
@@ -30,6 +31,7 @@ TOPICS = (
     batches,
     calls,
     failures,
+    outcomes,
     draining,
     threads,
     ending,

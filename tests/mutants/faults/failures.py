@@ -32,8 +32,8 @@ FAULTS = [
     Fault(
         "a failing call that options surround is swallowed",
         "_engine/stage.py",
-        "            self.run.fail(failed.error, self.describe(slot, failed.attempts))\n",
-        "            self.discard(slot)\n",
+        "        await self.run.routing.route(self, slot, failed, self.items_in(slot))\n",
+        "",
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(
@@ -68,8 +68,8 @@ FAULTS = [
     Fault(
         "an item's value stands in the note on its error",
         "_engine/stage.py",
-        'f"raised by task {self.name!r} for input item {slot.index} "',
-        'f"raised by task {self.name!r} for input item {slot.value!r} "',
+        "        return self.origin(slot.index, attempts)\n",
+        "        return self.origin(slot.value, attempts)\n",
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(

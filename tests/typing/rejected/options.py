@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conveyor import LoggingErrorHandler, Rate, batch_task, single_task
+from conveyor import Failed, Failure, LoggingErrorHandler, Rate, Success, batch_task, single_task
 
 
 async def text_length(text: str) -> int:
@@ -65,3 +65,6 @@ task.replace(timeout="1")  # rejected
 batches.replace(max_size="3")  # rejected
 batches.max_size = 5  # rejected
 task.timeout = 3.0  # rejected
+Failed("not an error")  # rejected
+Failure(ValueError(), 1, 0, "work", 1).item = 2  # rejected
+Success("text", 0).value + 1  # rejected
