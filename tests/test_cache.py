@@ -385,9 +385,16 @@ class Quit(BaseException):
 
 async def test_what_ends_the_program_is_no_error_of_the_store() -> None:
     """on_error is not asked."""
-    task = single_task(cache=Broken("get", Quit()), on_error="skip_item")(itself)
+    asked: list[BaseException] = []
+
+    def decide(error: Exception, item: int) -> Any:
+        asked.append(error)
+        return Replace("instead")
+
+    task = single_task(cache=Broken("get", Quit()), on_error=decide)(itself)
     with pytest.raises(Quit):
         await task([1]).collect()
+    assert asked == []
 
 
 async def test_a_store_is_cancelled_with_the_run() -> None:
