@@ -384,7 +384,7 @@ class Quit(BaseException):
 
 
 async def test_what_ends_the_program_is_no_error_of_the_store() -> None:
-    """on_error is not asked."""
+    """on_error is not asked, and the notes say where it comes from."""
     asked: list[BaseException] = []
 
     def decide(error: Exception, item: int) -> Any:
@@ -392,9 +392,13 @@ async def test_what_ends_the_program_is_no_error_of_the_store() -> None:
         return Replace("instead")
 
     task = single_task(cache=Broken("get", Quit()), on_error=decide)(itself)
-    with pytest.raises(Quit):
+    with pytest.raises(Quit) as caught:
         await task([1]).collect()
     assert asked == []
+    assert caught.value.__notes__ == [
+        "raised by the cache of task 'itself'",
+        "raised by task 'itself' for input item 0 after 0 attempts",
+    ]
 
 
 async def test_a_store_is_cancelled_with_the_run() -> None:
