@@ -571,3 +571,31 @@ async def test_the_window_has_to_have_room_for_the_most() -> None:
     task = task_of(Service(), Adaptive(1, 50)).with_context(max_in_flight=49)
     with pytest.raises(ValueError, match=r"^max_in_flight=49 is too small for task 'work', which "):
         await task([1]).collect()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cache": True},
+        {"key": str},
+        {"priority": abs},
+        {"max_retries": 1},
+        {"circuit_breaker": None},
+    ],
+)
+async def test_it_bounds_the_calls_of_every_kind_of_stage(options: dict[str, Any]) -> None:
+    """Whatever else surrounds them."""
+    if "cache" in options:
+        options = {"cache": {}}
+    running: list[int] = []
+
+    async def work(item: int) -> int:
+        running.append(item)
+        await anyio.sleep(1)
+        return item
+
+    task = single_task(work, concurrency_limit=Adaptive(2, 9), **options)
+    async with task(range(9)) as results:
+        await anyio.sleep(0.5)
+        assert running == [0, 1]
+        assert await results.collect() == list(range(9))

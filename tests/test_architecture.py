@@ -22,6 +22,7 @@ PURE = [
     "_engine/aimd.py",
     "_engine/circuit.py",
     "_engine/policy.py",
+    "_engine/lanes.py",
 ]
 DESCRIPTIONS = ["tasks.py", "pipeline.py", "decorators.py", "context.py", "error_handling.py"]
 BACKEND_SPECIFIC = "_engine/host.py"

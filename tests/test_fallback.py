@@ -607,6 +607,15 @@ def test_what_is_no_task_with_a_function_is_refused(fallback: Any, start: str) -
             ),
         ),
         (
+            single_task(fallback=single.replace(key=len)),
+            single,
+            ValueError,
+            (
+                "has key, which would not hold: it is called for the items for which task 'work' "
+                "fails, as they do; leave key out"
+            ),
+        ),
+        (
             single_task(in_order=True, fallback=single.replace(in_order=True)),
             single,
             ValueError,

@@ -24,6 +24,7 @@ Where things are:
 ``results``         the results of a run that is going on, one by one
 ``calls``           calling a task: awaited, iterated, or part of ``|``
 ``side_inputs``     arguments of a task besides the item
+``caching``         stores of results
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
 ``circuit_breaker`` what leaves a service alone that fails all the time
@@ -39,6 +40,7 @@ Where things are:
 """
 
 from .adaptive import Adaptive
+from .caching import AsyncStore
 from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
@@ -61,6 +63,7 @@ from .error_handling import (
     Decision,
     ErrorAction,
     ErrorHandler,
+    KeyHaltedError,
     LedgerError,
     LoggingErrorHandler,
     Replace,
@@ -85,6 +88,7 @@ __all__ = [
     "RETRY",
     "SKIP",
     "Adaptive",
+    "AsyncStore",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
@@ -103,6 +107,7 @@ __all__ = [
     "Failed",
     "Failure",
     "Failures",
+    "KeyHaltedError",
     "LedgerError",
     "LoggingErrorHandler",
     "Outcome",

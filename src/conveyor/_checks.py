@@ -57,6 +57,11 @@ def check_function(option: str, value: object, task: str) -> None:
             f"task {task!r}: {option} must be a plain function, got a coroutine function; find out "
             "in a task before this one what has to be waited for"
         )
+    if isgeneratorfunction(value) or isasyncgenfunction(value):
+        raise TypeError(
+            f"task {task!r}: {option} must return its value, got a generator function; write "
+            "'return' in place of 'yield'"
+        )
 
 
 def check_count(

@@ -70,6 +70,12 @@ def check_fallback(fallback: FunctionTask[Any, Any] | None, options: TaskOptions
             f"called in place of task {task!r}, up to {options.limit} times at once; give it a "
             f"rate_limit, or task {task!r} concurrency_limit={given.limit}"
         )
+    for name in ("key", "priority", "cache"):
+        if getattr(given, name) is not None:
+            raise ValueError(
+                f"{label} has {name}, which would not hold: it is called for the items for which "
+                f"task {task!r} fails, as they do; leave {name} out"
+            )
     if given.in_order:
         raise ValueError(
             f"{label} has in_order=True, which would not hold: it is called in the order in which "

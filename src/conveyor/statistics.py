@@ -37,6 +37,7 @@ class StageStatistics:
     ``limit`` is how many calls may be in flight at present, which changes with an
     :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
     ``hedge_after``.
+    ``cache_hits`` needed no call, since the ``cache`` had their result.
     """
 
     task_name: str
@@ -53,6 +54,7 @@ class StageStatistics:
     fallbacks: int = 0
     limit: int = 0
     hedged: int = 0
+    cache_hits: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class RunStatistics:
                 StageStatistics(
                     task_name=stage.name,
                     items_in=stage.items_taken,
-                    calls=stage.counters.taken,
+                    calls=stage.counters.taken - stage.counters.uncalled,
                     filtered=stage.counters.filtered,
                     skipped=stage.counters.skipped,
                     dropped=stage.counters.dropped,
@@ -111,6 +113,7 @@ class RunStatistics:
                     fallbacks=stage.counters.fallbacks,
                     limit=stage.limit if stage.adaptive is None else stage.adaptive.limit,
                     hedged=stage.counters.hedged,
+                    cache_hits=stage.counters.cache_hits,
                 )
                 for stage in given.stages
             ),

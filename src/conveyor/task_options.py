@@ -23,9 +23,11 @@ from ._checks import (
 )
 from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
 from ._hedge_checks import check_hedge_after
+from ._lane_checks import BATCH_KEYS, check_lanes
 from .adaptive import Adaptive
+from .caching import Store
 from .circuit_breaker import CircuitBreaker
-from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
+from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
 from .retry_budget import RetryBudget
@@ -50,6 +52,9 @@ _RETRY_FIELDS = {
 }
 _BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
     SingleTaskOptions.__annotations__
+)
+_SINGLE_ONLY = frozenset(SingleTaskOptions.__annotations__) - frozenset(
+    BatchTaskOptions.__annotations__
 )
 _KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
@@ -80,6 +85,10 @@ class TaskOptions:
     max_weight: float | None = None
     batch_by: Callable[[Any], Hashable] | None = None
     target_duration: float | None = None
+    key: Callable[[Any], Hashable] | None = None
+    on_key_error: KeyErrorAction = "continue"
+    priority: Callable[[Any], float] | None = None
+    cache: Store | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -110,6 +119,7 @@ class TaskOptions:
         check_circuit_breaker(self.circuit_breaker, name)
         check_retry_budget(self.retry_budget, self)
         check_fallback(self.fallback, self)
+        check_lanes(self)
 
     @property
     def is_plain(self) -> bool:
@@ -126,7 +136,15 @@ class TaskOptions:
             and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None
             and self.on_error == "fail"
+            and self.lane_key is None
         )
+
+    @property
+    def lane_key(self) -> Callable[[Any], Hashable] | None:
+        """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
+        if self.key is None and self.cache is not None:
+            return _itself
+        return self.key
 
     @property
     def isolates_poison(self) -> bool:
@@ -202,6 +220,12 @@ class TaskOptions:
                     f"write @batch_task({name}={given[name]!r})"
                 )
 
+            if name in _SINGLE_ONLY and self.is_batch:
+                raise TypeError(
+                    f"task {self.task_name!r}: {name} is an option of single tasks; "
+                    + (BATCH_KEYS if name == "key" else "give it to the task before or after")
+                )
+
     def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
         flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
         config = given.get("retry_config")
@@ -246,6 +270,10 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+
+
+def _itself(item: Hashable) -> Hashable:
+    return item
 
 
 def name_of(func: Callable[..., Any]) -> str:

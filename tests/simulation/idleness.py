@@ -53,6 +53,8 @@ class Idleness:
         """Return how many items a call could begin with."""
         arrivals = self.journal.arrivals[spec.number]
         started = self.journal.started[spec.number]
+        if spec.lanes is not None:
+            return len(self.journal.lanes.ready(spec))
         waiting = len(arrivals) - started
         if spec.kind == "single" or waiting >= spec.max_size:
             return waiting
@@ -98,6 +100,9 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
         or (scenario.ordered and spec.starts_in_order)
     ):
         return False
+    if spec.lanes is not None:
+        # Only of what comes from the source is it known which items have come.
+        return spec.number == 0 and sees_arrivals(scenario, spec)
     return spec.kind == "single" and (scenario.source.kind != "none" or spec.number > 0)
 
 

@@ -71,6 +71,11 @@ class StageSpec:
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
     rescue: Rescue = NO_RESCUE
+    lanes: int | None = None  # keys of single calls
+    halts: bool = False
+    is_foreseen: bool = False  # in which order the items of a key come
+    urgent: bool = False
+    cached: bool = False
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -89,6 +94,11 @@ class StageSpec:
     @property
     def starts_in_order(self) -> bool:
         return self.kind != "single" or self.in_order or self.side == "stream"
+
+    @property
+    def begins_chain(self) -> bool:
+        """Whether it takes its items in input order, though it may not start them so."""
+        return self.starts_in_order or self.lanes is not None
 
     @property
     def effective_limit(self) -> int:
@@ -146,7 +156,10 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return with_rescues(with_outcomes(_Maker(seed).scenario()))
+        # Here, since that module needs this one.
+        from .keys import with_keys
+
+        return with_keys(with_rescues(with_outcomes(_Maker(seed).scenario())))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

@@ -15,6 +15,7 @@ from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 from .adaptive import limit_of
 from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
+from .keys import lane_options
 from .model import SIDE_COUNT, Fatal
 from .processes import Process, nap
 from .scenario import StageSpec
@@ -81,6 +82,7 @@ class Stages:
             return BatchTask(
                 self.function(spec), spec.min_size, max_size, max_wait=spec.max_wait, **options
             )
+        options.update(lane_options(self.world, spec))
         task: SingleTask[Any, Any] = SingleTask(self.function(spec), **options)
         if spec.side is not None:
             self.side_inputs.append(side := self.side_input(spec))

@@ -26,6 +26,7 @@ from .behaviour import (
 )
 from .failures import Boom
 from .idleness import Idleness, sees_arrivals
+from .keys import LaneWatch
 from .model import Fatal, Observed
 from .outcomes import text_of
 from .rescue import Rescuers
@@ -91,7 +92,8 @@ class Journal:
         self.cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
-        self._idleness = Idleness(self)
+        self.idleness = Idleness(self)
+        self.lanes = LaneWatch(self)
         self._followers = {s.number: Follower(s) for s in scenario.stages if s.adaptive}
 
     def note(self, what: str, *details: Any) -> None:
@@ -104,7 +106,7 @@ class Journal:
         now = current_time()
         if now != self._now:
             if not (self.is_ending or self.is_stopping) and self._now < self.cancelled_at:
-                self._idleness.check(self._now)
+                self.idleness.check(self._now)
             self._now = now
 
     def problem(self, text: str) -> None:
@@ -122,6 +124,7 @@ class Journal:
         self.pulled += 1
         self.hold()
         self.arrive(0)
+        self.lanes.arrive(str(item))
         if self.pulled == self.scenario.source.count:
             self.is_all_pulled = True
 
@@ -189,8 +192,10 @@ class Journal:
         if follower is None or self.is_ending or self._now >= self.cancelled_at:
             return
         limit = self.run.stages[number].adaptive.limit
-        if self.running[number] > limit:
-            self.problem(f"{self.running[number]} calls run in stage {number}, {limit=}")
+        # A fallback calls something else; it is bounded by the most that the limit may be.
+        running = self.running[number] - self.open[f"a fallback of stage {number}"]
+        if running > limit:
+            self.problem(f"{running} calls run in stage {number}, {limit=}")
         if follower.is_sure and limit != follower.limit:
             self.problem(f"the limit of stage {number} is {limit}, not {follower.limit}")
         follower.begin(call, self._now)
@@ -291,6 +296,7 @@ class Call:
         """The call takes its items; its worker is busy until it settles."""
         journal, spec = self.journal, self.spec
         self.check_age()
+        journal.lanes.begin(spec, self.text)
         journal.see(self.parts)
         journal.begun[spec.number].append(self.text)
         journal.started[spec.number] += len(self.parts)
@@ -397,7 +403,7 @@ class Call:
         elif self.is_fatal():
             self.fail_for_good(str(played.error or "boom"), error)
         elif not self.is_part:
-            self.settle(-len(self.parts))
+            self.settle(-len(self.parts), is_left_out=True)
 
     def fail_for_good(self, kind: str, error: BaseException) -> None:
         """The run ends, or the failure takes the places of the items."""
@@ -438,8 +444,9 @@ class Call:
                 self.journal.arrive(spec.number + 1)
             self.settle(len(outputs) - size)
 
-    def settle(self, places: int) -> None:
+    def settle(self, places: int, *, is_left_out: bool = False) -> None:
         """The call's worker is free, and so many places are taken or given back."""
+        self.journal.lanes.end(self.spec, self.text, is_left_out=is_left_out)
         self.journal.busy[self.spec.number] -= 1
         if not self.spec.isolates:
             self.journal.held += places

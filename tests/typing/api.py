@@ -14,6 +14,7 @@ from conveyor import (
     DIVERT,
     FAIL,
     Adaptive,
+    AsyncStore,
     AsyncStream,
     BaseTask,
     BatchTask,
@@ -359,6 +360,40 @@ assert_type(with_batch_decision, BatchTask[int, str])
 @single_task(retry_on=lambda error: 2.5 if error.args else False)
 async def with_delay(number: int) -> str:
     return str(number)
+
+
+class Keeper:
+    async def get(self, key: int, default: object) -> object:
+        return default
+
+    async def set(self, key: int, value: str) -> None:
+        pass
+
+
+keeper: AsyncStore = Keeper()
+kept: dict[int, str] = {}
+
+
+@single_task(cache=kept, key=lambda user: user)
+async def with_cache(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_cache, SingleTask[int, str])
+assert_type(with_cache.replace(cache=Keeper()), SingleTask[int, str])
+
+
+@single_task(
+    key=lambda user: user % 7,
+    priority=lambda user: user / 2,
+    on_key_error="halt_key",
+    on_error="skip_item",
+)
+async def with_key(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_key, SingleTask[int, str])
 
 
 @single_task(retry_config=RetryConfig(max_attempts=2), flatten=True)

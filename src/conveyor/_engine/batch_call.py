@@ -100,7 +100,7 @@ class BatchCall(Call):
                 entries[place] = failure
                 continue
             try:
-                verdict = await self._verdict(failure, batch[place], progress)
+                verdict = await self._verdict(failure, batch[place], progress.calls)
             except CallFailed as broken:
                 if broken.decision is None:
                     raise

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
 
-from ..error_handling import FAIL, RETRY, Decision, Replace, RetryAfter
+from ..error_handling import RETRY, RetryAfter
 from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
 from .breaking import GuardedAdmission
-from .failures import CallFailed, ItemFailed, RunStopped, examine
+from .failures import CallFailed, ItemFailed, RunStopped
 from .fallback import Fallback
 from .hedging import Hedge, generator_error
 from .kinds import (
@@ -38,7 +38,7 @@ from .kinds import (
 )
 from .pacing import Pacing
 from .policy import Progress
-from .verdict import DECISIONS, verdict_on
+from .verdict import Deciding
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Call:
+class Call(Deciding):
     """
     A user's function with everything its options put around it.
 
@@ -102,7 +102,11 @@ class Call:
         return await self._admission.begin()
 
     async def __call__(
-        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
+        self,
+        item: Any,
+        expansion: Expansion | None = None,
+        pacing: Pacing | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """
         Make the call.
@@ -111,11 +115,12 @@ class Call:
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
         :param pacing: what :meth:`begin` returned, if it was called
+        :param progress: is told how far the calls come, for whoever wants to know
         :return: the result, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good; tells what becomes of the item
         """
         pacing = pacing or Pacing(self._limiter)
-        progress = Progress()
+        progress = progress or Progress()
         await self._admit(item, pacing, progress)
         return await self._finish(item, expansion, pacing, progress)
 
@@ -134,16 +139,11 @@ class Call:
                 if raised.is_decided:
                     raise
                 failed = raised
-            verdict = await self._verdict(failed, item, progress)
+            verdict = await self._verdict(failed, item, progress.calls)
             begun = expansion is not None and expansion.passed_on > 0
-            if verdict is RETRY:
-                if not begun and self._may_add(pacing, progress):
-                    continue
-                verdict = FAIL
-            if isinstance(verdict, Replace):
-                return verdict.value
-            failed.decision = verdict
-            raise failed
+            if verdict is RETRY and not begun and self._may_add(pacing, progress):
+                continue
+            return self._outcome(verdict, failed)
 
     async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
         """Return the result of the fallback; raise what has failed, in the end."""
@@ -327,22 +327,3 @@ class Call:
             await expansion.pass_on(result, pacing)
             return EXPANDED
         return result
-
-    def _examined(self, error: BaseException, role: str = "") -> BaseException:
-        return examine(error, f"{role}task {self.options.task_name!r}", self._run)
-
-    async def _verdict(
-        self, failed: ItemFailed, item: Any, progress: Progress
-    ) -> Decision | Replace:
-        """Decide what becomes of the item: ask the error handler, or ``on_error``."""
-        if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return DECISIONS[self.options.on_error]
-        role = "on_error of " if self.options.error_handler is None else "error handler of "
-        try:
-            # Handling it here makes the error the context of whatever those who are asked raise.
-            raise failed.error
-        except Exception:
-            try:
-                return await verdict_on(failed, item, self.options)
-            except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

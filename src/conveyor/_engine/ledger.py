@@ -23,11 +23,13 @@ class Counters:
 
     ``taken``, ``left``, ``added`` and ``failed`` are the ledger: slots that came in, that ended
     here without a result, that an expansion linked in, and that hold a failure and pass by all that
-    follows. The others are for people, in items; ``triggers`` in batches that left for each.
+    follows. The others are for people, in items; ``triggers`` in batches that left for each. Of
+    ``taken``, ``uncalled`` needed no call, or were refused one.
     """
 
     __slots__ = (
         "added",
+        "cache_hits",
         "diverted",
         "dropped",
         "failed",
@@ -40,6 +42,7 @@ class Counters:
         "skipped",
         "taken",
         "triggers",
+        "uncalled",
     )
 
     def __init__(self) -> None:
@@ -55,6 +58,8 @@ class Counters:
         self.hedged = 0
         self.dropped = 0
         self.merged = 0
+        self.uncalled = 0
+        self.cache_hits = 0
         self.triggers: Counter[BatchTrigger] = Counter()
 
     @property

@@ -73,7 +73,7 @@ class ProcessStage(Stage):
             await self._pass_on(slot, stream)
         except BaseException as error:
             error = examine(error, f"task {self.name!r}", self.run)
-            return self.run.fail(error, self.describe(slot, 1))
+            return self.run.fail(error, self.origin(slot.index, 1))
         self.wants_no_more = not self._intake.exhausted
         # What the call took it may have merged or left out; only what it gave goes on.
         self.counters.left += self.counters.taken

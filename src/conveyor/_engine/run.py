@@ -92,6 +92,16 @@ class Run:
         # Not in those of the caller, which may be a worker amid an item's call.
         self._variables.run(self._task_group.start_soon, function, *args)
 
+    def ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        """
+        Call a function of the user's that belongs to no item's call, in the run's own variables.
+
+        :param function: is not awaited
+        :param args: for it
+        :return: what it returns
+        """
+        return self._variables.copy().run(function, *args)
+
     # Life
 
     async def execute(self) -> None:

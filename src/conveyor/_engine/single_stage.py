@@ -26,6 +26,7 @@ from .window import BURST
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .lanes import ItemQueue
     from .run import Run
 
 
@@ -40,7 +41,7 @@ class SingleStage(Stage):
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan)
-        self.queue: deque[Slot] = deque()
+        self.queue: ItemQueue[Slot] = deque()
         self.preceding: list[SingleStage] = []
         self._rescuing = False
 
@@ -163,7 +164,7 @@ class SingleStage(Stage):
                 self.run.worker_failed(error, self.name)
             else:
                 error = examine(error, f"task {self.name!r}", self.run)
-                self.run.fail(error, self.describe(slot, 1))
+                self.run.fail(error, self.origin(slot.index, 1))
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""

@@ -105,6 +105,9 @@ class Stage(WorkerPool, Upstream):
 
     # What becomes of a result
 
+    async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
+        return await call(slot.value, Expansion(self, slot), pacing)
+
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         Make one call and pass on what it returns, in the general way.
@@ -114,7 +117,7 @@ class Stage(WorkerPool, Upstream):
         :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await call(slot.value, Expansion(self, slot), pacing)
+            result = await self._make(call, slot, pacing)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:
@@ -224,15 +227,6 @@ class Stage(WorkerPool, Upstream):
         :param slot: the slot, which has no result yet
         """
         return [(slot.value, slot.index)]
-
-    def describe(self, slot: Slot, attempts: int) -> str:
-        """
-        As :meth:`origin`.
-
-        :param slot: of the item that failed
-        :param attempts: attempts made
-        """
-        return self.origin(slot.index, attempts)
 
     def origin(self, index: int, attempts: int, task_name: str | None = None) -> str:
         """

@@ -20,6 +20,7 @@ from . import (
     fallback,
     handing_over,
     hedging,
+    keys,
     order,
     outcomes,
     retry_budget,
@@ -44,6 +45,7 @@ TOPICS = (
     ending,
     adaptive,
     hedging,
+    keys,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

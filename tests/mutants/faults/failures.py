@@ -23,7 +23,7 @@ FAULTS = [
         "a failing call is swallowed",
         "_engine/single_stage.py",
         '                error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                self.run.fail(error, self.describe(slot, 1))\n",
+        "                self.run.fail(error, self.origin(slot.index, 1))\n",
         '                examine(error, f"task {self.name!r}", self.run)\n'
         "                self.discard(slot)\n"
         "                self.retire()\n",
@@ -67,9 +67,9 @@ FAULTS = [
     ),
     Fault(
         "an item's value stands in the note on its error",
-        "_engine/stage.py",
-        "        return self.origin(slot.index, attempts)\n",
-        "        return self.origin(slot.value, attempts)\n",
+        "_engine/single_stage.py",
+        "self.origin(slot.index, 1)",
+        "self.origin(slot.value, 1)",
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(
