@@ -418,7 +418,8 @@ async def test_a_smaller_batch_gives_a_list_too() -> None:
 
 
 async def test_without_failed_the_list_may_have_any_length() -> None:
-    """As ever."""
+    """As ever, also after there has been one somewhere."""
+    Failed(TaskError())
 
     @batch_task(max_size=3)
     def store(batch: list[int]) -> list[int]:
