@@ -19,10 +19,14 @@ NAMES = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -41,6 +45,7 @@ NAMES = [
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "SingleTask",
     "StreamClosedError",
@@ -61,6 +66,9 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "adaptive": ["Adaptive"],
+    "circuit_breaker": ["CircuitBreaker", "CircuitState"],
+    "retry_budget": ["RetryBudget"],
     "threads": ["from_thread"],
     "context": [
         "Context",
@@ -76,6 +84,7 @@ MODULES = {
         "FAIL",
         "RETRY",
         "SKIP",
+        "CircuitOpenError",
         "CollectLimitError",
         "ConveyorError",
         "Decision",
@@ -155,6 +164,7 @@ def test_the_literals_are_what_users_may_write() -> None:
         "retry",
     }
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
+    assert set(conveyor.CircuitState.__args__) == {"closed", "open", "half_open"}
     assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 

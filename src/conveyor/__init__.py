@@ -26,6 +26,9 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``circuit_breaker`` what leaves a service alone that fails all the time
+``retry_budget``    limits on how many calls are repetitions
+``adaptive``        limits on how many are in flight that are found by trying
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
@@ -35,6 +38,8 @@ Where things are:
 =================== ===============================================================
 """
 
+from .adaptive import Adaptive
+from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
     ContextManager,
@@ -50,6 +55,7 @@ from .error_handling import (
     FAIL,
     RETRY,
     SKIP,
+    CircuitOpenError,
     CollectLimitError,
     ConveyorError,
     Decision,
@@ -67,6 +73,7 @@ from .error_handling import (
 from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
 from .rate import Rate
+from .retry_budget import RetryBudget
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
@@ -77,10 +84,14 @@ __all__ = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -100,6 +111,7 @@ __all__ = [
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "RunStatistics",
     "SingleTask",

@@ -221,3 +221,40 @@ class WholeBatchDecorator(Protocol):
     def __call__(
         self, func: OnBatchMethod[Owner, In, P, T | Awaitable[T] | None], /
     ) -> BatchTask[In, T]: ...
+
+
+class FallbackOfSingle(Protocol[In, T]):
+    """
+    Makes a single task of a function that takes what its fallback takes, and returns the same.
+
+    In all four the fallback alone says what goes in and out. If each had a part in it, there would
+    always be a type, such as ``object``, that both fit.
+    """
+
+    def __call__(
+        self, func: OnItem[In, P, T | Many[T] | Awaitable[T | Many[T] | None] | None], /
+    ) -> SingleTask[In, T]: ...
+
+
+class FallbackOfWholeSingle(Protocol[In, T]):
+    """The same; lists are kept whole."""
+
+    def __call__(
+        self, func: OnItem[In, P, T | Generated[T] | Awaitable[T | Generated[T] | None] | None], /
+    ) -> SingleTask[In, T]: ...
+
+
+class FallbackOfBatch(Protocol[In, T]):
+    """Makes a batch task of a function that takes what its fallback takes, and returns the same."""
+
+    def __call__(
+        self, func: OnBatch[In, P, T | Many[T] | Awaitable[T | Many[T] | None] | None], /
+    ) -> BatchTask[In, T]: ...
+
+
+class FallbackOfWholeBatch(Protocol[In, T]):
+    """The same; lists are kept whole."""
+
+    def __call__(
+        self, func: OnBatch[In, P, T | Generated[T] | Awaitable[T | Generated[T] | None] | None], /
+    ) -> BatchTask[In, T]: ...

@@ -8,10 +8,16 @@ means; :class:`.TaskOptions` is what a task keeps of them. Adding a keyword mean
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .adaptive import Adaptive
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
+from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import BatchTask, SingleTask
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
 
@@ -36,18 +42,26 @@ class CommonOptions(TypedDict, total=False):
         Whether, and by what, the delay is multiplied each time.
     ``retry_jitter`` (0.1), ``retry_on`` (Exception), ``retry_config``
         See :class:`~conveyor.RetryConfig`, which may be given in place of the flat keywords.
+    ``retry_budget``
+        A :class:`~conveyor.RetryBudget`: no retry while it is empty.
     ``error_handler``
         An :class:`~conveyor.ErrorHandler`; asked after the last attempt, wins over ``on_error``.
     ``task_name``
         Name in errors, logs and statistics; by default the function's.
     ``concurrency_limit``
-        Calls in flight; by default 100 for single tasks and 1 for batch tasks.
+        Calls in flight; by default 100 for single tasks and 1 for batch tasks. An
+        :class:`~conveyor.Adaptive` to find it by trying.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
     ``deadline``
         Seconds for all attempts of an item, delays included; then it has failed for good.
+    ``hedge_after``
+        Seconds until a second attempt begins beside the first, which takes long; the first of them
+        to succeed gives the result. For ``async def`` functions that may be called twice.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
+    ``circuit_breaker``
+        A :class:`~conveyor.CircuitBreaker`: no call begins for a while after failures in a row.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
@@ -61,19 +75,22 @@ class CommonOptions(TypedDict, total=False):
     retry_jitter: float | bool
     retry_on: RetryOn
     retry_config: RetryConfig | None
+    retry_budget: RetryBudget | None
     error_handler: ErrorHandler | None
     task_name: str | None
-    concurrency_limit: int | None
+    concurrency_limit: int | Adaptive | None
     timeout: float | None
     deadline: float | None
+    hedge_after: float | None
     rate_limit: Rate | None
+    circuit_breaker: CircuitBreaker | None
     in_order: bool
 
 
-# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
+# The decorators' overloads name ``flatten``, ``fallback`` and the sizes, hence the layers.
 class SingleOptions(CommonOptions, total=False):
     """
-    Keywords of ``@single_task`` but ``flatten``.
+    Keywords of ``@single_task`` but ``flatten`` and ``fallback``.
 
     ``on_error`` (default ``"fail"``)
         ``"fail"``, ``"skip_item"``, ``"divert"`` (into ``results.failures``) or ``"retry"``
@@ -86,18 +103,21 @@ class SingleOptions(CommonOptions, total=False):
 
 class SingleTaskOptions(SingleOptions, total=False):
     """
-    Keywords of ``@single_task``: those of :class:`SingleOptions`, and this one.
+    Keywords of ``@single_task``: those of :class:`SingleOptions`, and these.
 
     ``flatten`` (True)
         Spread a returned ``list`` into items; ``False`` keeps it whole.
+    ``fallback``
+        A single task that is called with the items for which this one has failed for good.
     """
 
     flatten: bool
+    fallback: SingleTask[Any, Any] | None
 
 
 class BatchOptions(CommonOptions, total=False):
     """
-    Keywords of ``@batch_task`` but ``flatten`` and the sizes.
+    Keywords of ``@batch_task`` but ``flatten``, ``fallback`` and the sizes.
 
     ``on_error`` (default ``"fail"``)
         As for single tasks, the item of a function being the batch. Also ``"skip_batch"``;
@@ -132,8 +152,11 @@ class BatchTaskOptions(BatchOptions, total=False):
         Spread a returned ``list`` into items; ``False`` keeps it whole.
     ``min_size`` (1), ``max_size`` (``min_size``)
         Items per batch; ``max_size="auto"`` to find out by measuring.
+    ``fallback``
+        A batch task that is called with the batches for which this one has failed for good.
     """
 
     flatten: bool
     min_size: int
     max_size: MaxSize
+    fallback: BatchTask[Any, Any] | None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from ._hedge_checks import check_hedged_inputs
 from .side_inputs import SideInputs
 from .task_options import TaskOptions
 
@@ -58,7 +59,9 @@ class StagePlan:
                 f"task {self.name!r} serves the stream as a whole and takes no arguments besides "
                 "the data"
             )
-        return replace(self, inputs=self.inputs.updated(args, kwargs))
+        inputs = self.inputs.updated(args, kwargs)
+        check_hedged_inputs(inputs, self.options)
+        return replace(self, inputs=inputs)
 
     def as_source(self) -> StagePlan:
         """
@@ -72,8 +75,19 @@ class StagePlan:
                 f"a pipeline that begins with {what} {self.name!r} needs data; "
                 "only a single task can be a source"
             )
-        return replace(self, function=partial(_without_item, self.function))
+        return replace(
+            self,
+            function=partial(without_item, self.function),
+            options=self.options.without_item({}),
+        )
 
 
-def _without_item(func: Callable[..., Any], _: object, *args: Any, **kwargs: Any) -> Any:
+def without_item(func: Callable[..., Any], _: object, /, *args: Any, **kwargs: Any) -> Any:
+    """
+    Call *func* without the item that there is none of.
+
+    :param func: of a task
+    :param args: its side inputs
+    :param kwargs: those that are named
+    """
     return func(*args, **kwargs)

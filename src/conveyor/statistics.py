@@ -33,6 +33,10 @@ class StageStatistics:
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
+    ``fallbacks`` is how often a fallback took over an item, or batch.
+    ``limit`` is how many calls may be in flight at present, which changes with an
+    :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
+    ``hedge_after``.
     """
 
     task_name: str
@@ -46,6 +50,9 @@ class StageStatistics:
     batch_size: int = 0
     diverted: int = 0
     failed: int = 0
+    fallbacks: int = 0
+    limit: int = 0
+    hedged: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,9 @@ class RunStatistics:
                     batch_size=stage.batch_size,
                     diverted=stage.counters.diverted,
                     failed=stage.counters.failed,
+                    fallbacks=stage.counters.fallbacks,
+                    limit=stage.limit if stage.adaptive is None else stage.adaptive.limit,
+                    hedged=stage.counters.hedged,
                 )
                 for stage in given.stages
             ),

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._checks import (
     check_batch_by,
+    check_concurrency_limit,
     check_count,
     check_error_handler,
     check_flag,
@@ -20,9 +21,17 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
+from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
+from ._hedge_checks import check_hedge_after
+from .adaptive import Adaptive
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
+from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import FunctionTask
 
 AUTO_SIZE = 1000
 """Items at most in a batch whose size is found by measuring."""
@@ -53,11 +62,15 @@ class TaskOptions:
     is_batch: bool = False
     on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
+    retry_budget: RetryBudget | None = None
+    fallback: FunctionTask[Any, Any] | None = None
     error_handler: ErrorHandler | None = None
-    concurrency_limit: int | None = None
+    concurrency_limit: int | Adaptive | None = None
     timeout: float | None = None
     deadline: float | None = None
+    hedge_after: float | None = None
     rate_limit: Rate | None = None
+    circuit_breaker: CircuitBreaker | None = None
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
@@ -76,7 +89,6 @@ class TaskOptions:
                 f"task {name!r}: give either error_handler or a function as on_error, not both; "
                 "the function can do all that a handler does"
             )
-        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
         check_max_size(self)
         check_number("timeout", self.timeout, name, zero=False)
@@ -89,10 +101,15 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_hedge_after(self)
+        check_concurrency_limit(self)
         check_weight(self)
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+        check_circuit_breaker(self.circuit_breaker, name)
+        check_retry_budget(self.retry_budget, self)
+        check_fallback(self.fallback, self)
 
     @property
     def is_plain(self) -> bool:
@@ -101,7 +118,12 @@ class TaskOptions:
             self.retry.max_attempts == 1
             and self.timeout is None
             and self.deadline is None
+            and self.hedge_after is None
             and self.rate_limit is None
+            and self.circuit_breaker is None
+            and self.retry_budget is None
+            and self.fallback is None
+            and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None
             and self.on_error == "fail"
         )
@@ -113,10 +135,15 @@ class TaskOptions:
 
     @property
     def limit(self) -> int:
-        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
-        if self.concurrency_limit is not None:
-            return self.concurrency_limit
-        return 1 if self.is_batch else 100
+        """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
+        return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
+
+    @property
+    def least_limit(self) -> int:
+        """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
+        if isinstance(self.concurrency_limit, Adaptive):
+            return self.concurrency_limit.max
+        return self.concurrency_limit or 1
 
     @property
     def batch_size(self) -> int:
@@ -129,6 +156,16 @@ class TaskOptions:
     def least_batch_size(self) -> int:
         """Items in a full batch at least; less than at most only if it is found by measuring."""
         return 1 if self.max_size == "auto" else self.batch_size
+
+    def without_item(self, arguments: Mapping[str, Any]) -> TaskOptions:
+        """
+        Return these options for a call without an item: a fallback gets none either.
+
+        :param arguments: named ones of the call
+        """
+        if self.fallback is None:
+            return self
+        return replace(self, fallback=self.fallback.without_item(arguments))
 
     def updated(self, given: Mapping[str, Any]) -> TaskOptions:
         """

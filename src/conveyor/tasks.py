@@ -6,16 +6,18 @@ Made by the decorators; they hold a function and its options, and run nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
+from ._hedge_checks import check_hedged_function, check_hedged_inputs
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
 from .options import MaxSize
-from .plan import StagePlan
+from .plan import StagePlan, without_item
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
 from .task_options import TaskOptions, name_of
@@ -23,8 +25,11 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .adaptive import Adaptive
+    from .circuit_breaker import CircuitBreaker
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
+    from .retry_budget import RetryBudget
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
@@ -56,6 +61,8 @@ class FunctionTask(BaseTask[In, Out]):
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
+        check_hedged_function(func, options)
+        check_hedged_inputs(inputs, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -82,7 +89,7 @@ class FunctionTask(BaseTask[In, Out]):
         super().__setattr__(name, value)
 
     @property
-    def concurrency_limit(self) -> int | None:
+    def concurrency_limit(self) -> int | Adaptive | None:
         """Calls in flight at most; ``None`` for the default."""
         return self.options.concurrency_limit
 
@@ -97,9 +104,29 @@ class FunctionTask(BaseTask[In, Out]):
         return self.options.deadline
 
     @property
+    def hedge_after(self) -> float | None:
+        """Seconds until a second attempt begins beside the first; ``None`` for never."""
+        return self.options.hedge_after
+
+    @property
     def rate_limit(self) -> Rate | None:
         """How often calls begin; ``None`` for as often as they like."""
         return self.options.rate_limit
+
+    @property
+    def circuit_breaker(self) -> CircuitBreaker | None:
+        """What lets no call begin after failures in a row; ``None`` for calls in any case."""
+        return self.options.circuit_breaker
+
+    @property
+    def retry_budget(self) -> RetryBudget | None:
+        """What its retries are paid from; ``None`` for retries without end."""
+        return self.options.retry_budget
+
+    @property
+    def fallback(self) -> FunctionTask[Any, Any] | None:
+        """The task that takes over an item for which this one has failed; ``None`` for none."""
+        return self.options.fallback
 
     @property
     def flatten(self) -> bool:
@@ -149,6 +176,7 @@ class FunctionTask(BaseTask[In, Out]):
         *,
         min_size: int = ...,
         max_size: MaxSize = ...,
+        fallback: FunctionTask[In, Out] | None = ...,
         **options: Unpack[BatchOptions],
     ) -> Self: ...
     @overload
@@ -181,7 +209,25 @@ class FunctionTask(BaseTask[In, Out]):
         by_class = isinstance(self.func, classmethod | staticmethod)
         if bind is None or (instance is None and not by_class):
             return self
-        return self._copy(bind(instance, owner), self.options, self.inputs)
+        options = self.options
+        fallback = options.fallback
+        if fallback is not None and fallback._is_method_of(owner or type(instance)):
+            options = replace(options, fallback=fallback.__get__(instance, owner))
+        return self._copy(bind(instance, owner), options, self.inputs)
+
+    def _is_method_of(self, owner: type) -> bool:
+        """Tell whether *owner* has a task with our function among its attributes."""
+        values = (each for cls in owner.__mro__ for each in vars(cls).values())
+        return any(isinstance(each, FunctionTask) and each.func is self.func for each in values)
+
+    def without_item(self, arguments: Mapping[str, Any]) -> FunctionTask[Any, Any]:
+        """
+        Return a copy whose function is called without the item; what a source falls back on.
+
+        :param arguments: named ones that it gets instead
+        """
+        function = partial(without_item, self.func, **arguments)
+        return self._copy(function, self.options.without_item(arguments), self.inputs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[In, Out]:
         """

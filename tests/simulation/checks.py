@@ -89,10 +89,7 @@ class _Check:
     def check_diverted(self) -> None:
         """Those that left by the side are there, and no others."""
         failures = self.journal.stream.failures
-        numbers = {
-            _name_of(self.scenario, Fatal(spec.number, "", "")): spec.number
-            for spec in self.scenario.stages
-        }
+        numbers = {f"{spec.shape}{spec.number}": spec.number for spec in self.scenario.stages}
         no_item = self.scenario.source.kind == "none"
         got = Counter(
             str(Lost(number, NO_ITEM if no_item and number == 0 else str(each.item)))
@@ -250,4 +247,5 @@ def _agree(received: BaseException, fatal: Fatal, raised: BaseException) -> bool
 def _name_of(scenario: Any, fatal: Fatal) -> str:
     if fatal.number < 0:
         return "the source"
-    return f"{scenario.stages[fatal.number].shape}{fatal.number}"
+    suffix = "?" if fatal.kind == "fallback" else ""
+    return f"'{scenario.stages[fatal.number].shape}{fatal.number}{suffix}'"

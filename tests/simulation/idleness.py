@@ -33,12 +33,21 @@ class Idleness:
         """Look at the run as the clock is about to leave *now*."""
         for spec in self.prompt:
             busy, limit = self.journal.busy[spec.number], spec.effective_limit
+            if spec.adaptive is not None and self.is_at_limit(spec):
+                continue
             if busy < limit and (waiting := self.waiting(spec, now)) > 0:
                 self.journal.problem(
                     f"{waiting} item(s) waited for stage {spec.number}, which had "
                     f"{busy} of {limit} calls in flight"
                 )
         self.check_window()
+
+    def is_at_limit(self, spec: StageSpec) -> bool:
+        """Say whether as many calls run as may at present, where that is found by trying."""
+        run = self.journal.run
+        # A stream that has been dropped takes the knowledge of its run with it.
+        limit = 0 if run is None else run.stages[spec.number].adaptive.limit
+        return bool(self.journal.running[spec.number] >= limit)
 
     def waiting(self, spec: StageSpec, now: float) -> int:
         """Return how many items a call could begin with."""
@@ -71,6 +80,9 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     # with the halves of a batch.
     is_seen = spec.shape != "list" or scenario.window is None
     if spec.side or spec.isolates or not is_seen or scenario.parallelism is not None:
+        return False
+    # Nor is it seen who waits for a circuit breaker.
+    if spec.rescue.breaker is not None:
         return False
     # A generator does not begin before there is room for its first value.
     if spec.is_generator and scenario.window is not None:

@@ -15,7 +15,17 @@ from itertools import compress
 from math import inf
 from typing import Any, NamedTuple
 
-from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
+from .behaviour import (
+    NO_ITEM,
+    Attempt,
+    breaks_predicate,
+    fallback_of,
+    falls_back,
+    is_retried,
+    key_of,
+    pick,
+    weight_of,
+)
 from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
@@ -49,6 +59,7 @@ class Tally:
         self.failed = 0
         self.dropped = 0
         self.retried = 0
+        self.fallbacks = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
         self.by_size: int | None = 0
         self.otherwise = 0
@@ -378,15 +389,23 @@ class _Model:
         kept = played.outputs if spec.is_generator and not spec.isolates else []
         if breaks_predicate(spec, attempt, played):
             return [*kept, Fatal(spec.number, text, "predicate")]
-        handler = None if played.error == "quit" else spec.handler
+        kind = played.error
+        if falls_back(spec, played):
+            tally.fallbacks += 1
+            outcome = fallback_of(self.scenario.seed, spec, text)
+            if outcome != "fail":
+                tally.filtered += outcome == "nothing"
+                return [f"{text}?"] if outcome == "value" else []
+            kind = "fallback"
+        handler = None if kind == "quit" else spec.handler
         if handler == "replace":
             return [*kept, f"{text}^"]
         if handler == "raise":
             return kept + self.failed(spec, parts, "handler", tally)
-        if handler == "reraise" or played.error == "quit":
-            return kept + self.failed(spec, parts, played.error, tally)
+        if handler == "reraise" or kind == "quit":
+            return kept + self.failed(spec, parts, kind, tally)
         if handler is None and spec.on_error == "fail":
-            return kept + self.failed(spec, parts, played.error, tally)
+            return kept + self.failed(spec, parts, kind, tally)
         if handler is None and spec.on_error == "divert":
             tally.diverted += len(parts)
             self.expected.diverted.update(str(Lost(spec.number, part)) for part in parts)

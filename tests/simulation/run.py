@@ -90,6 +90,7 @@ async def _play(world: World, problems: list[str]) -> None:
             statistics.append(stream.stats())
         except RuntimeError:
             statistics.append(None)  # it has not begun
+    problems += world.rescuers.check(statistics)
     if _tasks() != before:
         problems.append(f"{_tasks() - before} task(s) still alive")
     for journal, stats in zip(world.journals, statistics, strict=True):

@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .adaptive import LimitSpec, with_limit
 from .outcomes import with_outcomes
+from .rescue import NO_RESCUE, Rescue, with_rescues
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
@@ -48,6 +50,7 @@ class StageSpec:
     shape: str = "value"
     is_async: bool = True
     limit: int | None = None
+    adaptive: LimitSpec | None = None  # then the limit is found by trying, up to ``limit``
     in_order: bool = False
     naps: tuple[int, ...] = (0,)
     turns: tuple[int, ...] = (0,)
@@ -67,6 +70,7 @@ class StageSpec:
     max_weight: int | None = None
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
+    rescue: Rescue = NO_RESCUE
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -142,7 +146,7 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return with_outcomes(_Maker(seed).scenario())
+        return with_rescues(with_outcomes(_Maker(seed).scenario()))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:
@@ -177,7 +181,7 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        stages = tuple(self.stage(number, source) for number in range(count))
+        stages = tuple(with_limit(self.seed, self.stage(number, source)) for number in range(count))
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

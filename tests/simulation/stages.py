@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 
+from .adaptive import limit_of
 from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
 from .model import SIDE_COUNT, Fatal
@@ -58,7 +59,7 @@ class Stages:
         options: dict[str, Any] = {
             "task_name": name,
             "on_error": spec.on_error,
-            "concurrency_limit": spec.limit,
+            "concurrency_limit": limit_of(spec),
             "retry_attempts": spec.attempts,
             "retry_delay": spec.retry_delay,
             "retry_jitter": 0,
@@ -68,6 +69,7 @@ class Stages:
             "in_order": spec.in_order,
             "error_handler": Handler(self.world, spec) if spec.handler else None,
         }
+        options.update(self.world.rescuers.options(spec, name))
         if spec.kind == "batch":
             if spec.max_weight is not None:
                 options.update(weight=self.weight(spec), max_weight=spec.max_weight)
@@ -141,7 +143,7 @@ class Stages:
 
     def attempt(self, spec: StageSpec, item: Any) -> Call:
         parts = parts_of(spec, item)
-        return self.world.of(parts[0]).attempt(spec, item)
+        return self.world.of(parts[0]).attempt(spec, item, self.world.rescuers)
 
     def plain(self, spec: StageSpec) -> Callable[[Any], Any]:
         def function(item: Any) -> Any:
@@ -284,8 +286,10 @@ class Handler:
         call = self.world.of(parts[0]).attempts[self.spec.number, " ".join(parts)]
         journal = call.journal
         journal.note("handle", self.spec.number, call.text, attempt)
-        if attempt != call.number:
-            journal.problem(f"the handler is told {attempt} attempts, there were {call.number}")
+        is_fallback = task_name.endswith("?")
+        made = 1 if is_fallback else call.number
+        if attempt != made:
+            journal.problem(f"the handler is told {attempt} attempts, there were {made}")
         await nap(self.spec.naps[0])
         journal.look()
         if self.spec.handler == "skip":
@@ -299,6 +303,6 @@ class Handler:
             broken = Boom("handler")
             call.fail_for_good("handler", broken)
             raise broken
-        kind = str(call.plan.play(self.spec).error)
+        kind = "fallback" if is_fallback else str(call.plan.play(self.spec).error)
         call.fail_for_good(kind, error)
         return False, None

@@ -14,10 +14,21 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
-from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
+from .adaptive import Follower
+from .behaviour import (
+    HEAVIEST,
+    Attempt,
+    breaks_predicate,
+    falls_back,
+    is_retried,
+    parts_of,
+    weight_of,
+)
+from .failures import Boom
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
 from .outcomes import text_of
+from .rescue import Rescuers
 from .scenario import Scenario, StageSpec
 
 __all__ = ["Journal", "World"]
@@ -28,6 +39,7 @@ class World:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
+        self.rescuers = Rescuers(self)
         self.journals = [Journal(scenario, prefix) for prefix in "ab"[: len(scenario.consumers)]]
 
     def of(self, text: str) -> Journal:
@@ -80,6 +92,7 @@ class Journal:
         self._slack = _slack_of(scenario)
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
         self._idleness = Idleness(self)
+        self._followers = {s.number: Follower(s) for s in scenario.stages if s.adaptive}
 
     def note(self, what: str, *details: Any) -> None:
         """Write an event down."""
@@ -167,6 +180,29 @@ class Journal:
         self.observed.lost_sides.add(spec.number)
         self.fail(Fatal(spec.number, "side", "cancelled"), error)
 
+    # Limits that are found by trying
+
+    def follow(self, call: Call) -> None:
+        """A call begins: is the limit what it has to be, and kept?"""
+        number = call.spec.number
+        follower = self._followers.get(number)
+        if follower is None or self.is_ending or self._now >= self.cancelled_at:
+            return
+        limit = self.run.stages[number].adaptive.limit
+        if self.running[number] > limit:
+            self.problem(f"{self.running[number]} calls run in stage {number}, {limit=}")
+        if follower.is_sure and limit != follower.limit:
+            self.problem(f"the limit of stage {number} is {limit}, not {follower.limit}")
+        follower.begin(call, self._now)
+
+    def unfollow(self, call: Call, error: BaseException | None) -> None:
+        """A call ends."""
+        follower = self._followers.get(call.spec.number)
+        if follower is not None and call in follower.flying:
+            is_cut = isinstance(error, get_cancelled_exc_class()) and call.is_late()
+            is_throttled = is_cut or isinstance(error, Boom)
+            follower.end(call, self._now, error is None, is_throttled)
+
     # Items
 
     def hold(self) -> None:
@@ -202,9 +238,9 @@ class Journal:
         """Items will turn up, nobody knows when."""
         self._unseen.update(texts)
 
-    def attempt(self, spec: StageSpec, item: Any) -> Call:
+    def attempt(self, spec: StageSpec, item: Any, rescuers: Rescuers) -> Call:
         """Begin an attempt of a call."""
-        return Call(self, spec, parts_of(spec, item))
+        return Call(self, spec, parts_of(spec, item), rescuers)
 
 
 class Call:
@@ -212,8 +248,11 @@ class Call:
     One attempt of a call, from its begin to its end, whatever ends it; used in a ``with`` block.
     """
 
-    def __init__(self, journal: Journal, spec: StageSpec, parts: list[str]) -> None:
+    def __init__(
+        self, journal: Journal, spec: StageSpec, parts: list[str], rescuers: Rescuers
+    ) -> None:
         self.journal = journal
+        self.rescuers = rescuers
         self.spec = spec
         self.parts = parts
         self.text = " ".join(parts)
@@ -232,11 +271,13 @@ class Call:
         if journal.ending and journal.is_strict:
             journal.problem(f"stage {spec.number} called with {self.text} after the end")
         journal.ask(f"stage {spec.number} called with {self.text}")
+        self.rescuers.begin(self)
         self.is_part = self.is_part_of_a_batch()
         if self.number == 1 and not self.is_part:
             self.begin()
         journal.open[f"a call of stage {spec.number}"] += 1
         self.run()
+        journal.follow(self)
         return self
 
     def is_part_of_a_batch(self) -> bool:
@@ -325,9 +366,12 @@ class Call:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         journal, spec = self.journal, self.spec
         number = spec.number
+        journal.look()
+        journal.unfollow(self, error)
         journal.note("exit", number, self.text, kind.__name__ if kind else "")
         journal.running[number] -= 1
         journal.open[f"a call of stage {number}"] -= 1
+        self.rescuers.end(self)
         if self.closing:
             return
         if error is None:
@@ -346,6 +390,8 @@ class Call:
             journal.fail(Fatal(spec.number, self.text, "predicate"), error)
         elif is_retried(spec, self.number, played):
             pass  # the worker waits for the next attempt
+        elif falls_back(spec, played):
+            pass  # the fallback settles it
         elif spec.handler is not None and played.error != "quit":
             pass  # the handler settles it
         elif self.is_fatal():

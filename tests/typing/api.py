@@ -13,9 +13,12 @@ from typing_extensions import Never, Unpack, assert_never, assert_type
 from conveyor import (
     DIVERT,
     FAIL,
+    Adaptive,
     AsyncStream,
     BaseTask,
     BatchTask,
+    CircuitBreaker,
+    CircuitState,
     Decision,
     Failed,
     Failure,
@@ -24,6 +27,7 @@ from conveyor import (
     Pipeline,
     Rate,
     Replace,
+    RetryBudget,
     RetryConfig,
     SingleTask,
     Success,
@@ -268,11 +272,69 @@ async def with_parentheses(number: int) -> str:
     timeout=2.5,
     deadline=60,
     rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
+    retry_budget=RetryBudget(50, per_success=0.2),
+    circuit_breaker=CircuitBreaker(3, when_open="wait", counts=(OSError, ValueError)),
     concurrency_limit=5,
     task_name="kept",
 )
 async def with_options(number: int) -> str | None:
     return str(number)
+
+
+# A fallback says what the task takes and gives
+
+
+@single_task(fallback=length, max_retries=1)
+async def guarded(text: str) -> int | None:
+    return len(text)
+
+
+@single_task(fallback=upper)
+def guarded_generator(text: str) -> Iterator[str]:
+    yield text
+
+
+@single_task(flatten=False, fallback=single_task(flatten=False)(str.split))
+def guarded_whole(text: str) -> list[str]:
+    return [text]
+
+
+@batch_task(max_size=2)
+async def sizes(batch: list[str]) -> list[int]:
+    return [len(text) for text in batch]
+
+
+@batch_task(max_size=2, fallback=sizes)
+async def guarded_batch(batch: list[str]) -> int:
+    return len(batch)
+
+
+assert_type(guarded, SingleTask[str, int])
+assert_type(guarded_generator, SingleTask[str, str])
+assert_type(guarded_whole, SingleTask[str, list[str]])
+assert_type(guarded_batch, BatchTask[str, int])
+assert_type(single_task(len, fallback=length), SingleTask[str, int])
+assert_type(length.replace(fallback=guarded), SingleTask[str, int])
+
+
+@single_task(
+    hedge_after=0.5,
+    concurrency_limit=Adaptive(
+        5,
+        50,
+        min=2,
+        throttled_by=lambda error: isinstance(error, OSError),
+        tolerance=3,
+        backoff=0.5,
+    ),
+)
+async def with_adaptive_limit(number: int) -> str:
+    return str(number)
+
+
+assert_type(with_adaptive_limit, SingleTask[int, str])
+assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
+assert_type(with_adaptive_limit.hedge_after, float | None)
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:
@@ -289,6 +351,7 @@ async def with_batch_decision(batch: list[int]) -> str:
     return str(batch)
 
 
+state: CircuitState = CircuitBreaker(counts=lambda error: bool(error.args)).state
 assert_type(with_decision, SingleTask[int, str])
 assert_type(with_batch_decision, BatchTask[int, str])
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..error_handling import FAIL, RETRY, SKIP, Replace, RetryAfter
 from ..outcomes import Failed
 from .call import Call
-from .failures import CallFailed
+from .failures import CallFailed, ItemFailed
 
 if TYPE_CHECKING:
     from .expansion import Expansion
@@ -89,9 +89,18 @@ class BatchCall(Call):
         delay = progress.delay
         may_add: bool | None = None
         for place in sorted(failed.keys() - again):
-            progress.error = failed[place]
             try:
-                verdict = await self._verdict(progress, batch[place])
+                entries[place] = await self._fall_back_alone(
+                    batch[place], ItemFailed(failed[place], progress.calls), progress
+                )
+                continue
+            except ItemFailed as raised:
+                failure = raised.with_traceback(None)
+            if failure.is_decided:
+                entries[place] = failure
+                continue
+            try:
+                verdict = await self._verdict(failure, batch[place], progress)
             except CallFailed as broken:
                 if broken.decision is None:
                     raise
@@ -108,9 +117,16 @@ class BatchCall(Call):
                     again.add(place)
                     continue
                 verdict = FAIL
-            entries[place] = CallFailed(failed[place], progress.calls, verdict)
+            failure.decision = verdict
+            entries[place] = failure
         progress.delay = delay
         return sorted(again)
+
+    async def _fall_back_alone(self, item: Any, failed: ItemFailed, progress: Progress) -> Any:
+        """Return what becomes of a single item that the fallback is called with, as a batch."""
+        entries = _entries_of(await self._fall_back([item], None, failed))
+        self._check_length(entries, 1, progress)
+        return entries[0]
 
     def _worth_repeating(
         self, failed: dict[int, Exception], pacing: Pacing, progress: Progress
@@ -138,7 +154,7 @@ class BatchCall(Call):
     async def _repeat(self, part: list[Any], pacing: Pacing, progress: Progress) -> list[Any]:
         """Return the results of a smaller batch, which may contain Failed and CallFailed."""
         try:
-            result: list[Any] = await super()._finish(part, None, pacing, progress)
+            result: list[Any] = _entries_of(await super()._finish(part, None, pacing, progress))
             return result
         except CallFailed as raised:
             failed = raised.with_traceback(None)
@@ -161,7 +177,7 @@ class BatchCall(Call):
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:
-            entries: list[Any] = result.entries if isinstance(result, Parts) else result
+            entries: list[Any] = _entries_of(result)
             self._check_length(entries, len(part), None)
             return entries
         return await self._without(part, failed)
@@ -181,6 +197,10 @@ class BatchCall(Call):
         else:
             return
         raise CallFailed(error, 1 if progress is None else progress.calls)
+
+
+def _entries_of(result: Any) -> Any:
+    return result.entries if isinstance(result, Parts) else result
 
 
 def _names_failed(result: Any) -> bool:

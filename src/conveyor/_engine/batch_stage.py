@@ -100,7 +100,7 @@ class BatchStage(Stage):
 
         :param function: the user's, side inputs bound
         """
-        return BatchCall(function, self.plan.options, self.counters, self.run)
+        return BatchCall(function, self.plan.options, self.counters, self.run, self.adaptive)
 
     @property
     def batch_size(self) -> int:

@@ -6,45 +6,47 @@ room and the consumer are outside, so a slow consumer never times a call out and
 never retried.
 
 Order of events for a call that fails: the error is examined (:func:`examine`), retried while
-attempts are left and it is worth it, shown to the error handler, and finally skipped or raised as
-``on_error`` says. A generator is part of its call: it may be retried until its first value has been
-passed on, since nothing takes that value back.
+attempts are left and it is worth it, the fallback called in its place, its error shown to the error
+handler, and finally skipped or raised as ``on_error`` says. A generator is part of its call: it may
+be retried, or replaced, until its first value has been passed on, since nothing takes that back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import CO_COROUTINE
-from types import FunctionType, MethodType
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
 
-from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
+from ..error_handling import FAIL, RETRY, Decision, Replace, RetryAfter
+from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
-from .failures import CallFailed, RunStopped, examine
-from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
+from .breaking import GuardedAdmission
+from .failures import CallFailed, ItemFailed, RunStopped, examine
+from .fallback import Fallback
+from .hedging import Hedge, generator_error
+from .kinds import (
+    ASYNC_GENERATOR,
+    AWAITABLE,
+    EXPANDED,
+    GENERATOR,
+    GIVEN_UP,
+    Kinds,
+    is_coroutine_function,
+)
 from .pacing import Pacing
 from .policy import Progress
-from .verdict import verdict_on
+from .verdict import DECISIONS, verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .adaptive_limit import AdaptiveLimit
+    from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
-
-
-_DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
-
-
-class GivenUp:
-    """Type of :data:`GIVEN_UP`."""
-
-
-GIVEN_UP = GivenUp()
-"""Result of attempts none of which has succeeded."""
 
 
 class Call:
@@ -55,6 +57,7 @@ class Call:
     :param options: of the task
     :param counters: where retries are counted
     :param run: the run it is part of; without one it is made in a task of the user's own
+    :param adaptive: the limit of the stage, if that has to be found; it contains the run's
     """
 
     def __init__(
@@ -63,14 +66,25 @@ class Call:
         options: TaskOptions,
         counters: Counters | None = None,
         run: Run | None = None,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self.function = function
         self.options = options
         self._counters = counters
         self._run = run
-        self._limiter = None if run is None else run.limiter
+        self._adaptive = adaptive
+        self._limiter = adaptive or (None if run is None else run.limiter)
         self._kinds = Kinds()
-        self._admission = Admission(options.rate_limit, self._limiter)
+        rate, breaker = options.rate_limit, options.circuit_breaker
+        self._admission = (
+            Admission(rate, self._limiter)
+            if breaker is None
+            else GuardedAdmission(rate, self._limiter, breaker)
+        )
+        self._fallback: Fallback | None = None
+        if options.fallback is not None:
+            self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
+        self._is_watched = breaker is not None or options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
@@ -81,12 +95,7 @@ class Call:
     @property
     def is_async(self) -> bool:
         """Whether the function is an ``async def``, and each of its results is to be awaited."""
-        function = self.function
-        if isinstance(function, MethodType):
-            function = function.__func__
-        if not isinstance(function, FunctionType):
-            return False
-        return bool(function.__code__.co_flags & CO_COROUTINE)
+        return is_coroutine_function(self.function)
 
     async def begin(self) -> Pacing:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
@@ -118,7 +127,14 @@ class Call:
             result = await self._try(item, expansion, pacing, progress)
             if result is not GIVEN_UP:
                 return result
-            verdict = await self._verdict(progress, item)
+            failed = ItemFailed(cast("Exception", progress.error), progress.calls)
+            try:
+                return await self._fall_back(item, expansion, failed)
+            except ItemFailed as raised:
+                if raised.is_decided:
+                    raise
+                failed = raised
+            verdict = await self._verdict(failed, item, progress)
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is RETRY:
                 if not begun and self._may_add(pacing, progress):
@@ -126,7 +142,14 @@ class Call:
                 verdict = FAIL
             if isinstance(verdict, Replace):
                 return verdict.value
-            raise CallFailed(cast("Exception", progress.error), progress.calls, verdict)
+            failed.decision = verdict
+            raise failed
+
+    async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
+        """Return the result of the fallback; raise what has failed, in the end."""
+        if self._fallback is None or (expansion is not None and expansion.passed_on):
+            raise failed
+        return await self._fallback(item, expansion, failed.error)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -155,7 +178,14 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                return await self._attempt(item, expansion, pacing)
+                if self.options.hedge_after is not None:
+                    return await self._hedged(item, pacing, progress)
+                return await self._once(item, expansion, pacing, progress)
+            except CallFailed:
+                raise
+            except PredicateFailed as broken:
+                examined = self._examined(broken.error, "throttled_by of ")
+                raise CallFailed(examined, progress.calls) from None
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -179,13 +209,20 @@ class Call:
         except BaseException as broken:
             # A predicate that raises is a mistake in the settings, not in this item.
             raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
-        # An attempt that would have no time left is not waited for.
-        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
 
     def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
         """Decide whether there is the one more attempt that ``on_error`` asks for."""
         progress.delay = delay_after(progress.attempts, self.options.retry)
-        return progress.grant() and current_time() + progress.delay < pacing.expires_at
+        return progress.grant() and self._may_repeat(progress.delay, pacing)
+
+    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
+        """Tell whether there is time for one more attempt and a token, and take that."""
+        # An attempt that would have no time left is not waited for.
+        if current_time() + delay >= pacing.expires_at:
+            return False
+        budget = self.options.retry_budget
+        return budget is None or budget.take()
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until an attempt may begin."""
@@ -210,7 +247,77 @@ class Call:
             pacing.scope = None
             pacing.end()
 
+    async def _once(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Make one attempt, for all who are to learn how it ends."""
+        if self._is_watched:
+            return await self._watched(item, expansion, pacing, progress)
+        return await self._attempt(item, expansion, pacing)
+
+    async def _watched(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """As :meth:`_attempt`, for those who are to learn how it ends."""
+        passage = pacing.passage
+        if passage is None:
+            result = await self._attempt(item, expansion, pacing)
+        elif passage.refusal is not None:
+            raise passage.refusal
+        else:
+            try:
+                result = await self._attempt(item, expansion, pacing)
+                passage.succeed()
+            except BaseException as raised:
+                error = raised if pacing.is_late else self._examined(raised)
+                self._report(error, passage, pacing, progress)
+                raise error  # noqa: B904 - it has a cause if it needs one
+            finally:
+                passage.leave()
+        if self.options.retry_budget is not None:
+            self.options.retry_budget.put_back()
+        return result
+
+    def _report(
+        self, error: BaseException, passage: Passage, pacing: Pacing, progress: Progress
+    ) -> None:
+        """Let the circuit breaker learn of a failure; what the deadline cuts off is one, too."""
+        if pacing.is_late and not isinstance(error, Exception):
+            error = TimeoutError()
+        try:
+            passage.fail(error)
+        except BaseException as broken:
+            # As with retry_on, that is a mistake in the settings.
+            examined = self._examined(broken, "circuit breaker of ")
+            raise CallFailed(examined, progress.calls) from None
+
+    async def _hedged(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
+        assert self.options.hedge_after is not None
+        other = Pacing(self._limiter)
+        beside = Progress()
+        beside.calls = 1
+
+        async def second() -> Any:
+            await self._admit(item, other, beside)
+            await hedge.begin_second(other)
+            if self._counters is not None:
+                self._counters.hedged += 1
+            return await self._whole(item, other, beside)
+
+        hedge = Hedge(self.options.hedge_after, self._examined)
+        return await hedge.run(partial(self._whole, item, pacing, progress), second)
+
+    async def _whole(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        result = await self._once(item, None, pacing, progress)
+        if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):
+            raise generator_error(self.options.task_name)
+        return result
+
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        if self._adaptive is not None and pacing.meter is None:
+            # Which comes back here with a meter.
+            return await self._adaptive.measure(self._invoke, item, expansion, pacing)
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:
@@ -224,16 +331,18 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
+    async def _verdict(
+        self, failed: ItemFailed, item: Any, progress: Progress
+    ) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return _DECISIONS[self.options.on_error]
+            return DECISIONS[self.options.on_error]
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.
-            raise cast("Exception", progress.error)
-        except Exception as error:
+            raise failed.error
+        except Exception:
             try:
-                return await verdict_on(error, item, progress.calls, self.options)
+                return await verdict_on(failed, item, self.options)
             except BaseException as broken:
                 raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

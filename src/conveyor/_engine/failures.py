@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import get_cancelled_exc_class
 
+from ..error_handling import FAIL
 from .host import is_cancellation_requested
 
 if sys.version_info < (3, 11):
@@ -28,6 +29,7 @@ class CallFailed(Exception):
     :param attempts: attempts made
     :param decision: what becomes of the item: ``FAIL``, ``SKIP`` or ``DIVERT``; ``None`` if the
         failure is none of the item's, so that the run cannot go on
+    :ivar task_name: of the task that raised it, if it is a fallback
     """
 
     def __init__(
@@ -37,6 +39,18 @@ class CallFailed(Exception):
         self.error = error
         self.attempts = attempts
         self.decision = decision if isinstance(error, Exception) else None
+        self.task_name: str | None = None
+
+
+class ItemFailed(CallFailed):
+    """An item has failed for good: no mistake in the settings, and nothing that ends a program."""
+
+    error: Exception
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a fallback has said what becomes of the item, other than that it has failed."""
+        return self.decision not in (None, FAIL)
 
 
 class RunStopped(BaseException):

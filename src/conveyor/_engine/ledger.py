@@ -31,7 +31,9 @@ class Counters:
         "diverted",
         "dropped",
         "failed",
+        "fallbacks",
         "filtered",
+        "hedged",
         "left",
         "merged",
         "retried",
@@ -49,6 +51,8 @@ class Counters:
         self.diverted = 0
         self.failed = 0
         self.retried = 0
+        self.fallbacks = 0
+        self.hedged = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()

@@ -35,10 +35,11 @@ async def call_once(
             examined = examine(raised, f"a side input of task {task.task_name!r}")
             raise examined  # noqa: B904 - it has a cause if it needs one
     # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
+    options = task.options if args else task.options.without_item(kwargs)
     if task.options.is_batch and args:
-        call: Call = BatchCall(lambda batch: function(batch, *args[1:], **kwargs), task.options)
+        call: Call = BatchCall(lambda batch: function(batch, *args[1:], **kwargs), options)
     else:
-        call = Call(lambda _: function(*args, **kwargs), task.options)
+        call = Call(lambda _: function(*args, **kwargs), options)
     try:
         result = await call(args[0] if args else None)
         if isinstance(result, Parts):
@@ -49,7 +50,8 @@ async def call_once(
         plural = "" if failed.attempts == 1 else "s"
         add_note(
             failed.error,
-            f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
+            f"raised by task {failed.task_name or task.task_name!r} "
+            f"after {failed.attempts} attempt{plural}",
         )
         error = failed.error
     else:

@@ -5,8 +5,15 @@ What one call of a user's function is given while it runs: time, and a share of 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import CancelScope, Semaphore, WouldBlock, current_time
+
+if TYPE_CHECKING:
+    from .adaptive_limit import AdaptiveLimit, Meter
+    from .breaking import Passage
+
+Limiter: TypeAlias = "Semaphore | AdaptiveLimit"
 
 
 class Pacing:
@@ -16,16 +23,20 @@ class Pacing:
     All of them stop while the call's generator waits for room downstream: that wait is ours, not
     its own.
 
-    :param limiter: the run's limit on calls in flight, if any
+    :param limiter: the limit on calls in flight, if any: the run's, or a stage's that contains it
+    :ivar meter: of the present attempt, if it is measured
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
+    :ivar passage: of the present attempt, if a circuit breaker has let it through
     """
 
-    __slots__ = ("_holding", "_limiter", "_paused", "scope", "total")
+    __slots__ = ("_holding", "_limiter", "_paused", "meter", "passage", "scope", "total")
 
-    def __init__(self, limiter: Semaphore | None) -> None:
+    def __init__(self, limiter: Limiter | None) -> None:
+        self.meter: Meter | None = None
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
+        self.passage: Passage | None = None
         self._limiter = limiter
         self._holding = False
         self._paused: list[tuple[CancelScope, float]] = []
@@ -39,6 +50,11 @@ class Pacing:
     def expires_at(self) -> float:
         """Clock reading at which the time for all attempts is up."""
         return math.inf if self.total is None else self.total.deadline
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for all attempts is up."""
+        return self.total is not None and self.total.cancel_called
 
     async def begin(self) -> None:
         """Wait for a share of the parallelism."""
@@ -74,11 +90,17 @@ class Pacing:
         for scope in scopes:
             self._paused.append((scope, scope.deadline - current_time()))
             scope.deadline = math.inf
+        if self.meter is not None:
+            self.meter.stop()
         self.end()
+        if self.passage is not None:
+            self.passage.leave()
 
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""
         await self.begin()
+        if self.meter is not None:
+            self.meter.go_on()
         while self._paused:
             scope, remaining = self._paused.pop()
             scope.deadline = current_time() + remaining

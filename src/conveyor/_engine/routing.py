@@ -75,7 +75,7 @@ class Routing:
         """
         decision = failed.decision
         if decision is None or (decision is FAIL and not self.gives_outcomes):
-            return self._run.fail(failed.error, stage.origin(items[0][1], failed.attempts))
+            return self._run.fail(failed.error, _origin(stage, failed, items[0]))
         _forget_engine(failed.error)
         if decision is SKIP:
             stage.counters.skipped += len(items)
@@ -105,7 +105,7 @@ class Routing:
         self, stage: Stage, failed: CallFailed, items: Sequence[tuple[Any, int]]
     ) -> list[Failure]:
         error = cast("Exception", failed.error)
-        add_note(error, stage.origin(items[0][1], failed.attempts))
+        add_note(error, _origin(stage, failed, items[0]))
         return [Failure(error, item, index, stage.name, failed.attempts) for item, index in items]
 
     def _keep(self, failure: Failure) -> None:
@@ -137,8 +137,12 @@ class Routing:
     def _count(self, stage: Stage, failed: CallFailed, items: Sequence[tuple[Any, int]]) -> None:
         self._errors += len(items)
         if self._limits.are_set:
-            self._last = failed.error, stage.origin(items[-1][1], failed.attempts)
+            self._last = failed.error, _origin(stage, failed, items[-1])
             self.check_errors()
+
+
+def _origin(stage: Stage, failed: CallFailed, item: tuple[Any, int]) -> str:
+    return stage.origin(item[1], failed.attempts, failed.task_name)
 
 
 def _forget_engine(error: BaseException) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
 
+from .adaptive_limit import adaptive_limit
 from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
@@ -36,6 +37,7 @@ class Stage(WorkerPool, Upstream):
 
     :param run: the run
     :param plan: what to do
+    :ivar adaptive: how many calls may be in flight, if that is found by trying; else ``limit``
     :ivar next_point: the stage that begins the chain after its own, if there is one
     :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
@@ -50,6 +52,7 @@ class Stage(WorkerPool, Upstream):
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
         self.plan = plan
+        self.adaptive = adaptive_limit(plan.options.concurrency_limit, run.limiter)
         self.counters = Counters()
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
@@ -98,7 +101,7 @@ class Stage(WorkerPool, Upstream):
 
         :param function: the user's, side inputs bound
         """
-        return Call(function, self.plan.options, self.counters, self.run)
+        return Call(function, self.plan.options, self.counters, self.run, self.adaptive)
 
     # What becomes of a result
 
@@ -231,16 +234,18 @@ class Stage(WorkerPool, Upstream):
         """
         return self.origin(slot.index, attempts)
 
-    def origin(self, index: int, attempts: int) -> str:
+    def origin(self, index: int, attempts: int, task_name: str | None = None) -> str:
         """
         Say for a person where an error comes from, without any value.
 
         :param index: of the input item that failed
         :param attempts: attempts made
+        :param task_name: of the task that raised it, by default the stage's
         """
         plural = "" if attempts == 1 else "s"
         return (
-            f"raised by task {self.name!r} for input item {index} after {attempts} attempt{plural}"
+            f"raised by task {task_name or self.name!r} for input item {index} "
+            f"after {attempts} attempt{plural}"
         )
 
     # Room for children

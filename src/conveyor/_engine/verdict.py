@@ -8,21 +8,23 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..error_handling import FAIL, SKIP, Decision, Replace
+from ..error_handling import DIVERT, FAIL, SKIP, Decision, Replace
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .failures import ItemFailed
 
 
-async def verdict_on(
-    error: Exception, item: Any, attempts: int, options: TaskOptions
-) -> Decision | Replace:
+DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
+"""What a word as ``on_error`` means."""
+
+
+async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Decision | Replace:
     """
     Decide what becomes of an item.
 
-    :param error: what the last attempt raised
+    :param failed: what the last attempt raised, of the task or its fallback
     :param item: the item, or the batch
-    :param attempts: calls made
     :param options: of the task
     :raises Exception: what the handler or function raised
     :raises TypeError: if it returned something else than it may
@@ -30,7 +32,8 @@ async def verdict_on(
     name = options.task_name
     handler = options.error_handler
     if handler is not None:
-        pair: Any = handler.handle_error(error, item, name, attempts)
+        raised_by = failed.task_name or name
+        pair: Any = handler.handle_error(failed.error, item, raised_by, failed.attempts)
         if isawaitable(pair):
             pair = await pair
         if not (isinstance(pair, tuple) and len(pair) == 2):  # pyright: ignore[reportUnknownArgumentType]
@@ -43,7 +46,7 @@ async def verdict_on(
             return FAIL
         return SKIP if value is None else Replace(value)
     function: Any = options.on_error
-    answer = function(error, item)
+    answer = function(failed.error, item)
     if isawaitable(answer):
         answer = await answer
     if not isinstance(answer, (Decision, Replace)):

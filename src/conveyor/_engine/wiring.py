@@ -42,8 +42,7 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     :raises ValueError: if *wanted* is too small for the limits and batch sizes
     """
     needs = [
-        (plan.name, (plan.options.concurrency_limit or 1) * plan.options.least_batch_size)
-        for plan in plans
+        (plan.name, plan.options.least_limit * plan.options.least_batch_size) for plan in plans
     ]
     batches = [plan.options for plan in plans if plan.kind == "batch"]
     # A process keeps a place for itself and one for the value it is about to give.
@@ -51,9 +50,7 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     resting = sum(each.least_batch_size - 1 for each in batches) + 2 * processes
     if wanted is None:
         # A batch is gathered while others are worked on.
-        most = sum(
-            (plan.options.concurrency_limit or 1) * plan.options.batch_size for plan in plans
-        )
+        most = sum(plan.options.least_limit * plan.options.batch_size for plan in plans)
         wanted = max(DEFAULT_WINDOW, most + sum(each.batch_size for each in batches))
     for name, need in needs:
         if need > wanted:

@@ -9,15 +9,20 @@ fails until it fits again. Whoever finds a bug that no test saw adds it here, wi
 from __future__ import annotations
 
 from . import (
+    adaptive,
     batches,
     bounds,
     calls,
+    circuit_breaker,
     draining,
     ending,
     failures,
+    fallback,
     handing_over,
+    hedging,
     order,
     outcomes,
+    retry_budget,
     threads,
     waking,
 )
@@ -29,11 +34,16 @@ TOPICS = (
     order,
     batches,
     calls,
+    retry_budget,
+    circuit_breaker,
+    fallback,
     failures,
     outcomes,
     draining,
     threads,
     ending,
+    adaptive,
+    hedging,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

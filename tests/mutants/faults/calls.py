@@ -36,7 +36,7 @@ FAULTS = [
     Fault(
         "on_error is ignored",
         "_engine/call.py",
-        "            return _DECISIONS[self.options.on_error]\n",
+        "            return DECISIONS[self.options.on_error]\n",
         "            return FAIL\n",
         ("test_calls.py::test_without_a_handler_on_error_comes_after_all_attempts",),
     ),
