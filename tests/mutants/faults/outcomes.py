@@ -126,7 +126,7 @@ FAULTS = [
     ),
     Fault(
         "diverted items are skipped",
-        "_engine/call.py",
+        "_engine/verdict.py",
         '"divert": DIVERT}',
         '"divert": SKIP}',
         ("test_divert.py::test_a_failed_item_leaves_and_the_rest_goes_on",),
