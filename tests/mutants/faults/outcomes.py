@@ -35,7 +35,6 @@ FAULTS = [
         "            stage.counters.merged >= waiting[0][0]\n",
         "            True\n",
         ("test_outcomes.py::test_a_failure_does_not_overtake_full_batches",),
-        seeds=2000,
     ),
     Fault(
         "a failure waits for the batch that is being gathered",
@@ -103,7 +102,6 @@ FAULTS = [
         "        self.decision = decision if isinstance(error, Exception) else None\n",
         "        self.decision = decision\n",
         ("test_outcomes.py::test_what_is_no_exception_ends_the_run",),
-        seeds=500,
     ),
     Fault(
         "a mistake in the settings becomes a failure",
