@@ -10,9 +10,10 @@ import copy
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from .outcomes import Failure
+if TYPE_CHECKING:
+    from .outcomes import Failure
 
 __all__ = [
     "Context",
@@ -31,7 +32,7 @@ ExecutionMode = Literal["ordered", "as_completed"]
 """``"ordered"`` gives results in input order, ``"as_completed"`` as they are ready."""
 
 
-OnFailure: TypeAlias = Callable[[Failure], "Awaitable[object] | object"]
+OnFailure: TypeAlias = "Callable[[Failure], Awaitable[object] | object]"
 """Told of each item that is diverted."""
 
 
