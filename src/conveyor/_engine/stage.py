@@ -89,8 +89,6 @@ class Stage(WorkerPool, Upstream):
                 except BaseException as error:
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
                     raise examined  # noqa: B904 - it has a cause if it needs one
-                if self.run.stopping:
-                    raise RunStopped  # in the very turn in which they came
             if self._call is None:
                 self._call = self.make_call(function)
         return self._call
