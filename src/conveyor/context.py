@@ -16,6 +16,7 @@ __all__ = [
     "Context",
     "ContextManager",
     "ExecutionMode",
+    "FailurePolicy",
     "PipelineContext",
     "get_current_context",
     "set_current_context",
@@ -27,6 +28,9 @@ Self = TypeVar("Self", bound="PipelineContext")
 
 ExecutionMode = Literal["ordered", "as_completed"]
 """``"ordered"`` gives results in input order, ``"as_completed"`` as they are ready."""
+
+FailurePolicy = Literal["fast", "in_order"]
+"""``"fast"`` ends a run at its first failure, ``"in_order"`` at the failed item's place."""
 
 
 @dataclass
@@ -40,6 +44,9 @@ class PipelineContext:
     :param data: whatever the tasks share
     :param max_in_flight: items a run holds between source and consumer; ``None`` for 1,000, or
         more where the concurrency limits and batch sizes need it
+    :param failure: ``"fast"``: the first failure ends the run at once. ``"in_order"``: it cancels
+        later items only; the earlier ones are finished and delivered, and the error is raised at
+        the failed item's place. For ordered runs
     :raises ValueError: if a setting is out of its range
     """
 
@@ -48,11 +55,20 @@ class PipelineContext:
     pipeline_id: str | None = None
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     max_in_flight: int | None = None
+    failure: FailurePolicy = "fast"
 
     def __post_init__(self) -> None:
         if self.execution_mode not in get_args(ExecutionMode):
             raise ValueError(
                 f"execution_mode must be 'ordered' or 'as_completed', got {self.execution_mode!r}"
+            )
+        if self.failure not in get_args(FailurePolicy):
+            raise ValueError(f"failure must be 'fast' or 'in_order', got {self.failure!r}")
+        if self.failure == "in_order" and self.execution_mode == "as_completed":
+            raise ValueError(
+                "failure='in_order' needs execution_mode='ordered': results as completed have no "
+                "order in which an item could have a place; write with_context(failure='fast'), or "
+                "leave out as_completed"
             )
         for name in ("max_parallelism", "max_in_flight"):
             number = getattr(self, name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from conveyor import RunStatistics
 
+from .failure_order import check_ending
 from .failures import is_same
 from .model import Expected, Fatal, expect
 from .scenario import Scenario
@@ -66,6 +67,7 @@ class _Check:
             self.found.append(f"no error, although there must be one of {self.expected.fatals}")
         if self.how == "error":
             self.check_error(self.journal.ending[1])
+        self.found += check_ending(self.scenario, self.journal, self.expected)
 
     def check_error(self, error: BaseException) -> None:
         raised = self.journal.failures
@@ -76,6 +78,8 @@ class _Check:
         if not self.expected.fatals.intersection(matching):
             self.found.append(f"{error!r} from {matching}, where none was to be expected")
         first = raised[0][0]
+        if self.scenario.failure == "in_order" and isinstance(error, Exception):
+            first = self.expected.first or first
         if first not in matching and not self.may_overtake(error, first):
             self.found.append(f"{error!r} from {matching[0]}, but first of all failed {first}")
         fatal = matching[0]
@@ -135,6 +139,8 @@ class _Check:
         consumer, stages = self.journal.consumer, self.scenario.stages
         if consumer.style == "collect" or consumer.leave_after is not None or not stages:
             return
+        if self.scenario.failure == "in_order" and isinstance(self.journal.ending[1], Exception):
+            return  # everything before it has, ready or not
         last = stages[-1]
         done: list[str] = []
         for _, what, *details in self.journal.trace:

@@ -65,13 +65,15 @@ class Expected:
     """
     The model's answer.
 
-    ``sure`` says that the run cannot end but by a failure, ``early`` is the number of the last
-    stage that may end before its input does, ``problems`` are batches that must not be.
+    ``first`` is the first failure in the order of the results, ``sure`` says that the run cannot
+    end but by a failure, ``early`` is the number of the last stage that may end before its input
+    does, ``problems`` are batches that must not be.
     """
 
     def __init__(self) -> None:
         self.results: list[Any] = []
         self.fatals: set[Fatal] = set()
+        self.first: Fatal | None = None
         self.sure = False
         self.early = -1
         self.calls: Counter[tuple[int, str]] = Counter()
@@ -127,6 +129,7 @@ class _Model:
         expected.sure = any(isinstance(each, Fatal) for each in stream)
         if self.scenario.ordered:
             stream = _until_failure(stream)
+        expected.first = next((each for each in stream if isinstance(each, Fatal)), None)
         expected.results = [each for each in stream if not isinstance(each, Fatal)]
         return expected
 
@@ -167,7 +170,9 @@ class _Model:
         fatals = [item for item in stream if isinstance(item, Fatal)]
         batches: list[list[str] | Fatal]
         if self.scenario.ordered and spec.max_wait is None and spec.target is None:
-            batches = [*self.chunks(spec, values, is_over=not fatals)]
+            # Before a failure in order the data end like any other.
+            is_over = not fatals or self.scenario.failure == "in_order"
+            batches = [*self.chunks(spec, values, is_over)]
         else:
             made = self.observed.batches.get(spec.number, [])
             self.check_sizes(spec, made)
@@ -300,6 +305,8 @@ class _Model:
         pair: list[str] = []
         for item in stream:
             if isinstance(item, Fatal):
+                if pair and self.scenario.failure == "in_order":
+                    out.append(f"<{pair.pop()}>")
                 out.append(item)
                 continue
             if spec.shape == "few" and tally.items_in == spec.count:

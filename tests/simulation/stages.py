@@ -39,6 +39,7 @@ class Stages:
             execution_mode="ordered" if scenario.ordered else "as_completed",
             max_in_flight=scenario.window,
             max_parallelism=scenario.parallelism,
+            failure=scenario.failure,
         )
 
     async def close(self) -> None:

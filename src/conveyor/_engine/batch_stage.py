@@ -8,6 +8,7 @@ without order, as they arrive, and starts a chain of its own in which each batch
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextvars import copy_context
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,16 @@ class BatchStage(Stage):
         """Start no further call."""
         super().stop()
         self._batcher.clear()
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of the items in batches that have not left.
+
+        :param dropped: slots of the stage's chain, none of which waits here
+        """
+        self.run.window.release(len(self._batcher))
+        self._batcher.clear()
+        return set()
 
     async def work(self) -> None:
         """Serve batches until the run ends."""

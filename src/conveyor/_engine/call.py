@@ -23,7 +23,7 @@ from anyio import CancelScope, current_time, sleep
 from ..error_handling import Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
-from .failures import CallFailed, RunStopped, examine
+from .failures import CallFailed, examine
 from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
 from .pacing import Pacing
 from .policy import Progress
@@ -188,8 +188,8 @@ class Call:
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
-            if self._run is not None and self._run.stopping:
-                raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
+            if expansion is not None:
+                expansion.check()  # it waited to begin, or failed where nobody can cancel it
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:

@@ -25,16 +25,21 @@ class CallFailed(Exception):
 
     :param error: what the last attempt raised
     :param attempts: attempts made
+    :param origin: for a note on the error, if the attempts say nothing about it
     """
 
-    def __init__(self, error: BaseException, attempts: int) -> None:
+    def __init__(self, error: BaseException, attempts: int, origin: str = "") -> None:
         super().__init__(attempts)
         self.error = error
         self.attempts = attempts
+        self.origin = origin
 
 
 class RunStopped(BaseException):
-    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
+    """
+    Ends, from the inside, what nobody could cancel where it is, when the run stops: a worker, or
+    only the work on an item that has been dropped.
+    """
 
 
 LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"

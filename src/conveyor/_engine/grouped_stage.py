@@ -59,7 +59,7 @@ class GroupedBatchStage(BatchStage):
         """
         batcher = self._batcher
         now = current_time() if batcher.timed else 0.0
-        for slot in slots:
+        for position, slot in enumerate(slots):
             option = "weight"
             try:
                 weight = self._weigh(slot.value)
@@ -69,7 +69,12 @@ class GroupedBatchStage(BatchStage):
             except BaseException as error:
                 error = examine(error, f"{option} of task {self.name!r}", self.run)
                 origin = f"raised by {option} of task {self.name!r} for input item {slot.index}"
-                return self.run.fail(error, origin)
+                if self.run.winding_down is None:
+                    return self.run.fail(error, origin)
+                # Back to their places: this one is that of the failure, the others are later.
+                for each in reversed(slots[position:]):
+                    self._intake.insert_before(self._intake.root.next, each)
+                return self.run.winding_down.fail(self._intake, slot, error, origin)
 
     # The messages leave weight and key out: they may be the item.
 

@@ -22,6 +22,7 @@ from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
 from .sequence import Cascade
+from .winding_down import WindingDown
 from .wiring import window_for, wire
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Run:
     def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
         self.window = window_for(plans, context.max_in_flight)
         self.host = current_host()
-        self.context = context.copy()
+        self.context = context.updated()
         self.context.pipeline_id = str(uuid4())
         parallelism = context.max_parallelism
         self.limiter = None if parallelism is None else Semaphore(parallelism)
@@ -61,6 +62,8 @@ class Run:
         self._variables: Context
         self._task: Any
         self.source, self.stages, self._chains = wire(self, plans, data)
+        in_order = self.context.failure == "in_order"
+        self.winding_down = WindingDown(self, self._chains) if in_order else None
         self.handoff = Handoff(self, self._chains[-1])
         self.draining = Draining(self)
 
@@ -130,7 +133,9 @@ class Run:
     def end(self) -> None:
         """The consumer has everything; called when the last chain is exhausted."""
         if not self.stopping:
-            self._completed = True
+            if self.winding_down is not None:
+                self.failure = self.winding_down.outcome()
+            self._completed = self.failure is None
             self.stop()
 
     def stop(self) -> None:
@@ -217,6 +222,8 @@ class Run:
                 self.failure = error
         for chain in self._chains[:-1]:
             chain.clear()
+        if self.winding_down is not None:
+            self.winding_down.clear()
         self._task_group = None
         self._joined.set()
         self.handoff.wake()

@@ -243,6 +243,24 @@ class Chain:
         if was_head and (self.root.next.done or self.exhausted):
             self.on_ready()
 
+    def cut_from(self, first: Slot) -> list[Slot]:
+        """
+        Unlink a slot and all that come after it, and return them.
+
+        :param first: a slot of this chain; its root, if that comes next, for nothing
+        """
+        root = self.root
+        before = first.previous
+        cut: list[Slot] = []
+        while first is not root:
+            cut.append(first)
+            after = first.next
+            first.next = first.previous = root
+            first = after
+        before.next = root
+        root.previous = before
+        return cut
+
     def close(self) -> None:
         """Say that no slot will be appended any more; children may still be inserted."""
         self.closed = True

@@ -8,7 +8,7 @@ functions without retry, timeout, handler or the like, and a general one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import copy_context
 from gc import get_referents
 from itertools import repeat
@@ -73,6 +73,19 @@ class SingleStage(Stage):
         # item; what is still put goes to one that nobody looks at.
         self.queue.clear()
         self.queue = deque()
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of the slots in the queue that have been dropped.
+
+        :param dropped: slots of the stage's chain
+        :return: those of them that were queued
+        """
+        queued = {slot for slot in self.queue if slot in dropped}
+        kept = [slot for slot in self.queue if slot not in queued]
+        self.queue.clear()
+        self.queue.extend(kept)
+        return queued
 
     async def work(self, rescued: Slot | None = None) -> None:
         """

@@ -16,7 +16,7 @@ that drains ends its source in the same way, and what has been pulled goes on.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,16 @@ class Source(Upstream):
             self._scope.cancel()
         self._run.window.wake_source()
 
+    def cut_off(self, sink: Chain) -> None:
+        """
+        End early, since nothing that comes now is wanted any more.
+
+        :param sink: takes what comes all the same
+        """
+        self.chain = sink
+        self.following = None
+        self.drain()
+
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
@@ -135,7 +145,8 @@ class Source(Upstream):
                 run.cascade.close(self.chain)
         except BaseException as error:
             error = examine(error, "the source", run)
-            run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            fail = run.fail if run.winding_down is None else run.winding_down.fail_after_all
+            fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         iterator = iter(items)
@@ -144,23 +155,39 @@ class Source(Upstream):
             while goes_on:
                 places = self._take_places()
                 began = current_time()
-                left = places - self._feed_burst(islice(iterator, places))
+                values: Iterable[Any] = islice(iterator, places)
+                if self._run.winding_down is not None:
+                    values = self._until_stopped(values)
+                left = places + self.pulled
+                try:
+                    self._feed_burst(values)
+                finally:
+                    left -= self.pulled
+                    if left:
+                        self._run.window.release(left)
                 if current_time() - began > SLOW:
                     self._burst = max(1, places // 2)
                 if left:
-                    return self._run.window.release(left)
+                    return
                 goes_on = await self._pause()
         finally:
             if isinstance(items, Generator):
                 items.close()
 
-    def _feed_burst(self, values: Iterable[Any]) -> int:
-        """Hand on all of the values, which have places; return how many there were."""
+    def _until_stopped(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Yield values until one of them makes the run end."""
+        for value in values:
+            yield value
+            if self._stopped:
+                return
+
+    def _feed_burst(self, values: Iterable[Any]) -> None:
+        """Hand on all of the values, which have places."""
         chain = self.chain
         root = chain.root
         spare = chain.spare
         following = self.following
-        before = index = self.pulled
+        index = self.pulled
         try:
             for value in values:
                 # As in _hand_on(), spelled out for its speed.
@@ -183,7 +210,6 @@ class Source(Upstream):
                         following.summon()
         finally:
             self.pulled = index
-        return index - before
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().

@@ -6,7 +6,7 @@ What every kind of stage has in common: side inputs, what becomes of a result, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .kinds import AWAITABLE, END, LIST, NOTHING, SKIP, VALUE, Kinds
 from .ledger import Counters
 from .sequence import Slot
 from .upstream import Upstream
+from .winding_down import CancellableCall, UnpreparedCall
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Stage(WorkerPool, Upstream):
                     function = await self.plan.inputs.bind(function)
                 except BaseException as error:
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
+                    if self.run.winding_down is not None and isinstance(examined, Exception):
+                        return UnpreparedCall(self, examined)
                     raise examined  # noqa: B904 - it has a cause if it needs one
                 if self.run.stopping:
                     raise RunStopped  # in the very turn in which they came
@@ -95,7 +98,8 @@ class Stage(WorkerPool, Upstream):
 
         :param function: the user's, side inputs bound
         """
-        return Call(function, self.plan.options, self.counters, self.run)
+        kind = Call if self.run.winding_down is None else CancellableCall
+        return kind(function, self.plan.options, self.counters, self.run)
 
     # What becomes of a result
 
@@ -156,7 +160,11 @@ class Stage(WorkerPool, Upstream):
         self.counters.added += at_once
         self.emit_all(self.chain.insert_values(slot, islice(values, at_once)))
         if at_once < len(values):
-            await Expansion(self, slot).from_iterable(values[at_once:], None)
+            try:
+                await Expansion(self, slot).from_iterable(values[at_once:], None)
+            except RunStopped:
+                if not slot.done:
+                    raise
         self.discard(slot)
 
     def add_child(self, slot: Slot, value: Any) -> None:
@@ -189,6 +197,16 @@ class Stage(WorkerPool, Upstream):
         self.counters.left += 1
         self.chain.discard(slot)
         self.run.window.release()
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of what waits here and is not wanted any more: what is to come into the chain that
+        begins here, and what has been dropped from the stage's chain.
+
+        :param dropped: slots of the stage's chain
+        :return: those of them that were waiting
+        """
+        return set()
 
     def items_in(self, slot: Slot) -> int:
         """
@@ -240,13 +258,13 @@ class Stage(WorkerPool, Upstream):
 
     async def wait_for_room(self, slot: Slot) -> None:
         """
-        Wait until a child of *slot* may be added, or the run stops.
+        Wait until a child of *slot* may be added, or is not wanted any more.
 
         Not cancellable: the scopes around us may be those of a generator that is suspended
         meanwhile, and what they cancel is the generator, at its next step.
 
         :param slot: a slot of the stage's chain
-        :raises RunStopped: if the run stops
+        :raises RunStopped: if the run stops, or the slot is dropped
         """
         window = self.run.window
         chains = [self.chain, *(stage.chain for stage in self._following())]
@@ -255,7 +273,7 @@ class Stage(WorkerPool, Upstream):
         self._waiting += 1
         self.relieve()
         try:
-            while not self.run.stopping:
+            while not (self.run.stopping or slot.done):
                 if not self.may_add(slot):
                     event = window.enqueue()
                 elif self.is_crowded:
@@ -271,14 +289,14 @@ class Stage(WorkerPool, Upstream):
                 finally:
                     slot.parked = None
                     window.forget(event)
-            else:
-                raise RunStopped
         finally:
             for chain in chains:
                 chain.watched -= 1
             self._waiting -= 1
         # We were woken because there is room; if it is for more than one, so is the wake-up.
         window.hand_on()
+        if self.run.stopping or slot.done:
+            raise RunStopped
 
     @property
     def is_crowded(self) -> bool:

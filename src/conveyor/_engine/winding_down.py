@@ -1,0 +1,251 @@
+"""
+Winding down: after a failure the earlier items are finished, the later ones dropped.
+
+What a run with ``failure="in_order"`` does instead of stopping when an item fails for good. Where
+the failed item stands is a place in a chain, and what is behind it is *later*: the rest of that
+chain, all of the chains before it, what is being gathered for batches in between, and the source.
+All of that is dropped, together with the failed item itself, and its chain is closed. What is left
+is a run whose data has ended: the earlier results are delivered, one chain after the other comes to
+its end, and when the last one has, the failure is what the run ends with. An item that fails
+meanwhile is an earlier one, since there are no others, so its failure takes the place of the first.
+
+A slot that is dropped is *done* and in no chain any more. If it waits in a queue, or for its turn,
+that is all. If somebody works on it, the call is cancelled in a scope of its own, and whoever holds
+the slot sees that it is done although he has not finished it, passes nothing on, and lets it end as
+one without a result. Meanwhile it stands in a ring apart, where no unlinking can hurt the chain.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope, get_cancelled_exc_class
+
+from .call import Call
+from .failures import CallFailed, RunStopped, add_note, examine
+from .kinds import DROPPED
+from .ordering import OrderedChain
+from .pacing import Pacing
+from .sequence import Chain, Slot
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+if TYPE_CHECKING:
+    from .expansion import Expansion
+    from .run import Run
+    from .stage import Stage
+
+
+class WindingDown:
+    """
+    Winds a run down when an item of it fails.
+
+    :param run: an ordered one
+    :param chains: of the run, first to last
+    :ivar failure: what the run ends with once everything before it has been delivered
+    """
+
+    def __init__(self, run: Run, chains: Sequence[Chain]) -> None:
+        self.failure: Exception | None = None
+        self._run = run
+        self._chains = chains
+        self._origin = ""
+        self._position = 0
+        self._first_needed = 0
+        self._scopes: dict[Slot, CancelScope] = {}
+        self._limbo = Chain()
+        # What a source brings although it was told to end.
+        self._sink = OrderedChain()
+        self._sink.on_ready = self._empty_sink
+
+    async def attend(self, stage: Stage, slot: Slot, work: Callable[[], Awaitable[Any]]) -> Any:
+        """
+        Do the work on a slot, which is cancelled if the slot is dropped.
+
+        :param stage: that works
+        :param slot: what on, in the stage's chain
+        :param work: raises nothing of the user's but in a :exc:`CallFailed`
+        :return: its result, or :data:`DROPPED`, also if it has failed
+        :raises CallFailed: for what is no ``Exception``
+        :raises RunStopped: if it has failed though the run stops
+        """
+        result: Any = DROPPED
+        try:
+            with CancelScope() as scope:
+                self._scopes[slot] = scope
+                try:
+                    result = await work()
+                finally:
+                    del self._scopes[slot]
+        except CallFailed as failed:
+            if not _is_ordinary(failed.error, slot.done):
+                raise
+            if self._run.stopping:
+                raise RunStopped from None  # nobody will come to this place any more
+            if not slot.done:
+                origin = failed.origin or stage.describe(slot, failed.attempts)
+                self.fail(stage.chain, slot, failed.error, origin)
+        except RunStopped:
+            if not slot.done:
+                raise
+        except get_cancelled_exc_class() as error:
+            # Not by our scope: one that leaked while nobody could tell the two apart any more.
+            if not slot.done:
+                raise
+            examine(error, f"task {stage.name!r}", self._run)
+        return DROPPED if slot.done else result
+
+    def fail(self, chain: Chain, slot: Slot, error: BaseException, origin: str) -> None:
+        """
+        Let the run end with a failure, at the place of a slot; the slot is dropped.
+
+        :param chain: that the slot is in
+        :param slot: of the item that failed
+        :param error: what the consumer will get
+        :param origin: for a note on it
+        """
+        if not isinstance(error, Exception):
+            return self._run.fail(error, origin)
+        position = self._position_of(chain)
+        if position >= self._first_needed:
+            self.failure, self._origin, self._position = error, origin, position
+        self._drop_from(position, slot)
+        self._run.cascade.close(chain)
+
+    def fail_after_all(self, error: BaseException, origin: str) -> None:
+        """
+        Let the run end with a failure behind everything that was pulled: one of the source.
+
+        :param error: what the consumer will get
+        :param origin: for a note on it
+        """
+        if self._run.stopping or not isinstance(error, Exception):
+            return self._run.fail(error, origin)
+        if self.failure is None and not self._first_needed:
+            self.failure, self._origin = error, origin
+        self._run.cascade.close(self._chains[0])
+
+    def forget_before(self, chain: Chain) -> None:
+        """
+        A process has ended before its input did: what fails in there comes to nobody any more.
+
+        :param chain: of the process
+        """
+        self._first_needed = self._position_of(chain)
+        if self._position < self._first_needed:
+            self.failure = None
+
+    def outcome(self) -> Exception | None:
+        """Return what the run ends with, now that all results have been delivered."""
+        if self.failure is not None:
+            add_note(self.failure, self._origin)
+        return self.failure
+
+    def clear(self) -> None:
+        """Unlink what was dropped; the run is over."""
+        self._limbo.clear()
+
+    def _position_of(self, chain: Chain) -> int:
+        return next(n for n, each in enumerate(self._chains) if each is chain)
+
+    def _drop_from(self, position: int, first: Slot) -> None:
+        """Drop a slot and all that is later."""
+        run = self._run
+        run.source.cut_off(self._sink)
+        chains = self._chains[: position + 1]
+        dropped = chains[-1].cut_from(first)
+        for chain in chains[:-1]:
+            dropped += chain.cut_from(chain.root.next)
+        doomed = frozenset(dropped)
+        stages = [stage for stage in run.stages if any(stage.chain is each for each in chains)]
+        queued: set[Slot] = set()
+        for stage in stages:
+            queued |= stage.forget(doomed)
+        places = 0
+        for slot in dropped:
+            if slot.done or slot in queued:
+                places += 1
+            else:
+                self._dismiss(slot)
+        for stage in stages:
+            stage.relieve()
+        run.window.release(places)
+
+    def _dismiss(self, slot: Slot) -> None:
+        """Let whoever works on a slot know that nobody wants it; he gives its place back."""
+        slot.done = True
+        self._limbo.append(slot)
+        if slot.parked is not None:
+            slot.parked.set()
+        if slot in self._scopes:
+            self._scopes[slot].cancel()
+
+    def _empty_sink(self) -> None:
+        self._run.window.release(len(self._sink.take_slots()))
+
+
+class CancellableCall(Call):
+    """A call that can be dropped with its item, and that fails at its item's place."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is put around the function; a scope is."""
+        return False
+
+    async def __call__(
+        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
+    ) -> Any:
+        """
+        Make the call, unless its item has been dropped.
+
+        :param item: the item, or the batch
+        :param expansion: passes on the values of a generator
+        :param pacing: what :meth:`begin` returned, if it was called
+        :return: as any call, or :data:`DROPPED`, also if it has failed
+        :raises CallFailed: if it is to end the run at once
+        """
+        assert expansion is not None
+        assert self._run is not None
+        assert self._run.winding_down is not None
+        pacing = pacing or Pacing(self._limiter)
+        if expansion.slot.done:
+            pacing.end()
+            return DROPPED
+        work = partial(self._make, item, expansion, pacing)
+        return await self._run.winding_down.attend(expansion.stage, expansion.slot, work)
+
+    async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
+        return await super().__call__(item, expansion, pacing)
+
+
+class UnpreparedCall(CancellableCall):
+    """
+    The call of a task whose side inputs have failed: so does it, at the place of any item.
+
+    :param stage: of the task
+    :param error: what the side inputs raised
+    """
+
+    def __init__(self, stage: Stage, error: Exception) -> None:
+        super().__init__(stage.plan.function, stage.plan.options, stage.counters, stage.run)
+        self._error = error
+        self._origin = f"raised by a side input of task {stage.name!r}"
+
+    async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
+        pacing.end()
+        raise CallFailed(self._error, 0, self._origin)
+
+
+def _is_ordinary(error: BaseException, is_dropped: bool) -> bool:
+    """Whether an error is one of a call; or the cancellation of a dropped one, in a group."""
+    if isinstance(error, Exception):
+        return True
+    if not (is_dropped and isinstance(error, BaseExceptionGroup)):
+        return False
+    # The kinds of the members are unknown to pyright.
+    _, rest = error.split((Exception, get_cancelled_exc_class()))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return rest is None
