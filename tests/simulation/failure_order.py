@@ -27,6 +27,10 @@ def check_ending(scenario: Scenario, journal: Journal, expected: Expected) -> li
         return []
     if journal.observed.lost_sides:
         return []  # by the other run, who knows when
+    if journal.is_gone:
+        # Then only a source that cannot be closed has a place.
+        late = [fatal for fatal, each in journal.failures if each is error and fatal.number >= 0]
+        return [f"{error!r} from {late} came to one who had left"] if late else []
     first = expected.first
     if first is None:
         return [f"{error!r}, where nothing was to be expected"]
