@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -20,6 +21,9 @@ from conveyor import (
     single_task,
 )
 from helpers import current_time, ticks
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 
 class Boom(Exception):
@@ -298,6 +302,26 @@ async def test_a_failing_child_ends_its_siblings() -> None:
 # The window
 
 
+async def test_a_failing_child_ends_its_siblings_that_wait() -> None:
+    """A generator that waits for room, which may take for ever, is closed when it is dropped."""
+    closed = []
+
+    @single_task(concurrency_limit=2)
+    async def expand(item: int) -> AsyncIterator[int]:
+        try:
+            for child in range(10 * item + 1):
+                yield 10 * item + child
+        finally:
+            closed.append((item, current_time()))
+
+    log = Log({0: 100, 10: 5}, fails=(10,))
+    pipeline = expand.with_context(failure="in_order", max_in_flight=9) | single_task(log)
+    async with pipeline(range(2)) as results:
+        await anyio.sleep(50)
+        assert closed == [(0, 0), (1, 5)]
+        assert results._run.window.held == 1
+
+
 async def test_dropped_items_give_their_places_back() -> None:
     """An earlier generator that waits for room gets it when the later items are dropped."""
     given = []
@@ -435,12 +459,18 @@ async def test_cancellations_of_a_dropped_call_are_no_error() -> None:
         finally:
             raise ZeroDivisionError
 
-    ways = [grouped, broken]
+    async def wrapped() -> None:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as error:
+            raise BaseExceptionGroup("", [error, ValueError()]) from None
+
+    ways = [grouped, broken, wrapped]
 
     @single_task
     async def work(item: int) -> int:
         if item > 1:
-            await ways[item % 2]()
+            await ways[item % 3]()
         await anyio.sleep(5 if item == 0 else 1)
         if item == 1:
             raise Boom
@@ -896,6 +926,35 @@ async def test_closing_while_it_winds_down() -> None:
                 pass
     assert (0, 5) in log.cancelled
     assert current_time() == 5
+
+
+async def test_a_failure_of_a_call_that_is_cancelled_comes_to_nobody() -> None:
+    """Whoever closes the stream does not come to the place where that item would have been."""
+
+    @single_task
+    async def work(item: int) -> int:
+        try:
+            await anyio.sleep(5)
+        finally:
+            raise Boom
+
+    async with work.with_context(failure="in_order")(range(5)):
+        await anyio.sleep(1)
+
+
+async def test_a_source_that_cannot_be_closed_fails_whoever_closes_it() -> None:
+    """As ever: its place is where the data end, and that is here now."""
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 0
+            await anyio.sleep_forever()
+        finally:
+            raise Boom
+
+    with pytest.raises(Boom):
+        async with single_task(Log()).with_context(failure="in_order")(source()) as results:
+            assert await anext(results) == 0
 
 
 async def close_at(when: float, stream: Any) -> None:

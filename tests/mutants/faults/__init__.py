@@ -14,6 +14,7 @@ from . import (
     calls,
     draining,
     ending,
+    failure_order,
     failures,
     handing_over,
     order,
@@ -21,6 +22,18 @@ from . import (
     waking,
 )
 
-TOPICS = (handing_over, waking, bounds, order, batches, calls, failures, draining, threads, ending)
+TOPICS = (
+    handing_over,
+    waking,
+    bounds,
+    order,
+    batches,
+    calls,
+    failures,
+    failure_order,
+    draining,
+    threads,
+    ending,
+)
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
