@@ -16,7 +16,9 @@ from conveyor import (
     BaseTask,
     BatchTask,
     Decision,
+    FailurePolicy,
     Pipeline,
+    PipelineContext,
     Rate,
     Replace,
     RetryConfig,
@@ -560,3 +562,10 @@ async def drain() -> None:
 
 assert_type(from_thread([1]), AsyncStream[int])
 double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
+
+
+# Failures in order
+
+policy: FailurePolicy = "in_order"
+assert_type(double.with_context(failure=policy), Pipeline[int, int])
+PipelineContext(failure="fast")

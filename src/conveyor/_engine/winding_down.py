@@ -200,7 +200,7 @@ class CancellableCall(Call):
         self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
     ) -> Any:
         """
-        Make the call, unless its item has been dropped.
+        Make the call, as long as its item is not dropped.
 
         :param item: the item, or the batch
         :param expansion: passes on the values of a generator
@@ -212,9 +212,6 @@ class CancellableCall(Call):
         assert self._run is not None
         assert self._run.winding_down is not None
         pacing = pacing or Pacing(self._limiter)
-        if expansion.slot.done:
-            pacing.end()
-            return DROPPED
         work = partial(self._make, item, expansion, pacing)
         return await self._run.winding_down.attend(expansion.stage, expansion.slot, work)
 
