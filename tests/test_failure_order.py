@@ -189,7 +189,8 @@ async def test_the_cleanup_of_later_calls_is_awaited() -> None:
     assert current_time() == 12
 
 
-async def test_a_result_in_spite_of_the_cancellation_goes_nowhere() -> None:
+@pytest.mark.parametrize("is_last", [True, False])
+async def test_a_result_in_spite_of_the_cancellation_goes_nowhere(is_last: bool) -> None:
     """A later call that cannot be cancelled is not passed on, and nothing is called with it."""
 
     @single_task
@@ -202,10 +203,10 @@ async def test_a_result_in_spite_of_the_cancellation_goes_nowhere() -> None:
         return item
 
     second = Log()
-    pipeline = (stubborn | single_task(second)).with_context(failure="in_order")
-    async with pipeline(range(4)) as results:
+    pipeline: Any = stubborn if is_last else stubborn | single_task(second)
+    async with pipeline.with_context(failure="in_order")(range(4)) as results:
         await anyio.sleep(5.5)
-        assert second.begun == [0]
+        assert second.begun == ([] if is_last else [0])
         assert results._run.window.held == 1
         assert await anext(results) == 0
         with pytest.raises(Boom):

@@ -82,7 +82,8 @@ class _Check:
             first = self.expected.first or first
         if first not in matching and not self.may_overtake(error, first):
             self.found.append(f"{error!r} from {matching[0]}, but first of all failed {first}")
-        fatal = matching[0]
+        # Several of a kind look the same.
+        fatal = first if first in matching else matching[0]
         notes = getattr(error, "__notes__", [])
         name = _name_of(self.scenario, fatal)
         if not any(name in note for note in notes):

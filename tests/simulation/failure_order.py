@@ -27,11 +27,12 @@ def check_ending(scenario: Scenario, journal: Journal, expected: Expected) -> li
         return []
     if journal.observed.lost_sides:
         return []  # by the other run, who knows when
-    if journal.is_gone:
-        # Then only a source that cannot be closed has a place.
-        late = [fatal for fatal, each in journal.failures if each is error and fatal.number >= 0]
-        return [f"{error!r} from {late} came to one who had left"] if late else []
     first = expected.first
+    if journal.is_gone or (first is None and expected.early >= 0):
+        # All is over, for the consumer or for a process; then only the source has a place, which
+        # is closed.
+        late = [fatal for fatal, each in journal.failures if each is error and fatal.number >= 0]
+        return [f"{error!r} from {late} came when all was over"] if late else []
     if first is None:
         return [f"{error!r}, where nothing was to be expected"]
     found: list[str] = []
