@@ -699,10 +699,16 @@ async def test_a_failing_weight_has_the_place_of_its_item(option: str) -> None:
             yield item
 
     gather = batch_task(max_size=2, **options)(tuple)
-    received, error = await outcome(gather, source())
-    assert values(received) == [(0, 1), (2,)]
-    assert error.__notes__ == [f"raised by {option} of task 'tuple' for input item 3"]
-    assert pulled == [0, 1, 2, 3]
+    async with gather.with_context(failure="in_order")(source()) as results:
+        assert await anext(results) == (0, 1)
+        await ticks(5)
+        # All that came with it in one burst of the source is dropped.
+        assert len(pulled) < 50
+        assert results._run.window.held <= 2  # its two batches
+        assert await anext(results) == (2,)
+        with pytest.raises(Boom) as caught:
+            await anext(results)
+    assert caught.value.__notes__ == [f"raised by {option} of task 'tuple' for input item 3"]
     received, error = await outcome(single_task(Log({0: 9})) | gather, range(9))
     assert received == [(9, (0, 1)), (9, (2,))]
     assert error.args == (3,)

@@ -63,11 +63,13 @@ MOMENTS = """
 import faulthandler, gc, json, os, signal, sys, tempfile, time, warnings
 
 import anyio, anyio.to_thread
+import conveyor._engine.run  # not once more in each fork
 from conveyor import batch_task, single_task
 
 backend, surface, *moments = sys.argv[1:]
 # asyncio may cancel a task before its first step; AnyIO does not close its coroutine then.
-warnings.filterwarnings("ignore", "coroutine .*_worker. was never awaited", RuntimeWarning)
+for begun in ("guard", "_work_plainly"):
+    warnings.filterwarnings("ignore", f"coroutine .*{begun}. was never awaited", RuntimeWarning)
 open_calls = steps = 0
 
 def step():

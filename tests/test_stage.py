@@ -246,6 +246,19 @@ async def test_workers_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert current_time() == 100
 
 
+@both_modes
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}])
+async def test_workers_end_once_nothing_more_can_come(options: dict[str, Any], mode: Any) -> None:
+    """Those of the first stage too, which are through earlier; the consumer may take its time."""
+    meter = Meter()
+    stage = single_task(meter.busy, concurrency_limit=3, **options)
+    before = len(anyio.get_running_tasks())
+    async with (stage | stage).with_execution_mode(mode)(range(9)) as results:
+        await anyio.sleep(9)
+        assert len(anyio.get_running_tasks()) == before + 1  # the run itself
+        assert sorted(await results.collect()) == list(range(9))
+
+
 # In which order calls start
 
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._engine.call import Call
-from ._engine.failures import CallFailed, add_note, examine
-from ._engine.kinds import SKIPPED
-from ._engine.run import Run
 from .context import PipelineContext
 from .stream import NO_DATA, PipelineStream
 
 if TYPE_CHECKING:
+    from ._engine.run import Run
     from ._signatures import Composable
     from .pipeline import Pipeline
     from .tasks import FunctionTask
@@ -54,31 +51,9 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
         return super()._start()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._call_once().__await__()
+        from ._engine.lone_call import call_once
 
-    async def _call_once(self) -> Any:
-        task = self._task
-        function = task.func
-        if task.inputs:
-            try:
-                function = await task.inputs.bind(function)
-            except BaseException as raised:
-                examined = examine(raised, f"a side input of task {task.task_name!r}")
-                raise examined  # noqa: B904 - it has a cause if it needs one
-        # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-        call = Call(lambda _: function(*self._args, **self._kwargs), task.options)
-        try:
-            result = await call(self._args[0] if self._args else None)
-        except CallFailed as failed:
-            plural = "" if failed.attempts == 1 else "s"
-            add_note(
-                failed.error,
-                f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
-            )
-            error = failed.error
-        else:
-            return None if result is SKIPPED else result
-        raise error
+        return call_once(self._task, self._args, self._kwargs).__await__()
 
     def bound(self) -> FunctionTask[In, Out]:
         """Return the task with the arguments bound after the item, as ``|`` does."""

@@ -3,6 +3,8 @@ The handle on a stream of results, and the ways of consuming it.
 
 :class:`AsyncStream` wraps any async iterable. :class:`PipelineStream` is what a pipeline returns:
 nothing runs until it is consumed, and it is consumed once.
+
+The engine is imported when the first run starts, so that ``import conveyor`` is quick.
 """
 
 from __future__ import annotations
@@ -13,15 +15,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ._engine.failures import bare
-from ._engine.host import run_on_loop
-from ._engine.run import Run
-from ._engine.source import NO_DATA, ScopedIterable
+from .data import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
 from .results import PlainIterator, Results, check_timeout, collect
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
+    from ._engine.run import Run
     from .context import PipelineContext
     from .plan import StagePlan
 
@@ -122,6 +122,8 @@ class PipelineStream(AsyncStream[Out]):
 
     def _start(self) -> Run:
         """Create the run; a stream has one."""
+        from ._engine.run import Run
+
         self._check_unused()
         data, self._data = self._data, None
         self._run = Run(self._plans, data, self._context)
@@ -169,6 +171,8 @@ class PipelineStream(AsyncStream[Out]):
             raise
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
+        from ._engine.failures import bare
+
         block, run = self._block, self._run
         if block is None or run is None:
             raise RuntimeError("this stream's block has not been entered")
@@ -272,6 +276,8 @@ def run(function: Callable[[], Awaitable[T]], backend: str) -> T:
     :raises RuntimeError: if an event loop is running in this thread
     :raises ValueError: if there is no such backend, or it is not installed
     """
+    from ._engine.host import run_on_loop
+
     if backend not in ("asyncio", "trio"):
         raise ValueError(f"backend must be 'asyncio' or 'trio', got {backend!r}")
     try:

@@ -4,7 +4,6 @@ What a task keeps of its keywords: their checks, their defaults, and the several
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -150,6 +149,8 @@ class TaskOptions:
     def _check_names(self, given: Mapping[str, Any]) -> None:
         for name in given:
             if name not in _KNOWN:
+                import difflib  # it takes longer to import than all else here
+
                 near = difflib.get_close_matches(name, _KNOWN, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise TypeError(f"task {self.task_name!r}: unknown option {name!r}{hint}")

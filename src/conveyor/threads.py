@@ -5,14 +5,16 @@ Blocking iterators as data.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakSet
 
 from anyio import CapacityLimiter
 
-from ._engine.pulling import Pulling
 from .error_handling import StreamConsumedError
 from .stream import AsyncStream
+
+if TYPE_CHECKING:
+    from ._engine.pulling import Pulling
 
 __all__ = ["from_thread"]
 
@@ -90,6 +92,8 @@ class ThreadIterable(AsyncIterable[T], Generic[T]):
         self._iterations: WeakSet[ThreadIterator[T]] = WeakSet()
 
     def __aiter__(self) -> ThreadIterator[T]:
+        from ._engine.pulling import Pulling
+
         iterable = self._iterable
         if iterable is None:
             raise StreamConsumedError(

@@ -5,7 +5,9 @@ The two orders in which slots leave a chain: that of the chain, and that in whic
 from __future__ import annotations
 
 from collections import deque
+from itertools import repeat
 from sys import maxsize
+from typing import Any
 
 from .sequence import Chain, Slot
 
@@ -35,6 +37,17 @@ class OrderedChain(Chain):
         """
         slot.done = True
         if self.root.next is slot:
+            self.on_ready()
+
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        for slot in slots:
+            slot.done = True
+        if self.root.next is slots[0]:
             self.on_ready()
 
     def take(self) -> Slot | None:
@@ -70,6 +83,32 @@ class OrderedChain(Chain):
             self._tell(slot)
         return taken
 
+    def take_all(self, limit: int = maxsize) -> list[Any]:
+        """
+        Unlink the slots that may leave and return their values.
+
+        :param limit: how many at most
+        """
+        # take_slots() and empty() in one, since every result passes through here.
+        root = self.root
+        slot = root.next
+        spare = self.spare
+        values: list[Any] = []
+        for _ in repeat(None, limit):
+            if not slot.done:
+                break
+            values.append(slot.value)
+            slot.value = None
+            spare.append(slot)
+            after = slot.next
+            after.previous = slot.next = root
+            slot = after
+        root.next = slot
+        del spare[self.most_spare :]
+        if values and self.watched:
+            self._tell(slot)
+        return values
+
 
 class ArrivalChain(Chain):
     """A chain whose slots leave in the order in which they finished."""
@@ -99,6 +138,17 @@ class ArrivalChain(Chain):
             ready.append(slot)
             self.on_ready()
 
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        is_news = not self._ready
+        self._ready.extend(slots)
+        if is_news:
+            self.on_ready()
+
     def take(self) -> Slot | None:
         """Unlink and return the slot that finished first, ``None`` if none has."""
         if not self._ready:
@@ -114,9 +164,8 @@ class ArrivalChain(Chain):
         :param limit: how many at most
         """
         root = self.root
-        ready = self._ready
         head = root.next
-        taken = [ready.popleft() for _ in range(min(limit, len(ready)))]
+        taken = self._next(limit)
         for slot in taken:
             before = slot.previous
             after = slot.next
@@ -126,6 +175,15 @@ class ArrivalChain(Chain):
         if self.watched and root.next is not head:
             self._tell(root.next)
         return taken
+
+    def _next(self, limit: int) -> list[Slot]:
+        """Take the slots that finished first, *limit* at most, out of the line."""
+        ready = self._ready
+        if limit < len(ready):
+            return [ready.popleft() for _ in range(limit)]
+        slots = [*ready]
+        ready.clear()
+        return slots
 
     def clear(self) -> None:
         """Unlink everything."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Event
 
+from ..data import ScopedIterable
 from .expansion import Expansion
 from .failures import CallFailed, examine
 from .kinds import DROPPED
 from .sequence import Chain, Slot
-from .source import ScopedIterable
 from .stage import Stage
 
 if TYPE_CHECKING:

@@ -197,6 +197,17 @@ class Chain:
         """
         raise NotImplementedError
 
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        None of them leaves before all of them may: what takes the first may fail, and what becomes
+        of the others must not depend on whether they have been reached.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        raise NotImplementedError
+
     def take(self) -> Slot | None:
         """Unlink and return the next slot that may leave, ``None`` if there is none at present."""
         raise NotImplementedError

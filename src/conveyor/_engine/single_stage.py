@@ -8,7 +8,7 @@ functions without retry, timeout, handler or the like, and a general one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import copy_context
 from gc import get_referents
 from itertools import repeat
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.lowlevel import checkpoint
 
 from .call import Call
-from .failures import examine
+from .failures import RunStopped, examine
 from .isolation import differs, variables_of
 from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
@@ -34,11 +34,14 @@ class SingleStage(Stage):
     A stage that calls its function with one item at a time.
 
     Items are taken in the order in which they came; at most ``limit`` calls are in flight.
+
+    :ivar preceding: the stages of the same chain that come before, the nearest first
     """
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan)
         self.queue: deque[Slot] = deque()
+        self.preceding: list[SingleStage] = []
         self._rescuing = False
 
     def put(self, slot: Slot) -> None:
@@ -87,30 +90,29 @@ class SingleStage(Stage):
         self.queue.extend(kept)
         return queued
 
-    async def work(self, rescued: Slot | None = None) -> None:
-        """
-        Serve the queue until the run ends.
+    def worker(self) -> Coroutine[Any, Any, None]:
+        """Return what a new worker runs: the hot path alone, once it is known that it will do."""
+        call = self._call
+        if call is None or self._isolated or not call.is_plain:
+            return super().worker()
+        return self._work_plainly(call.function, call.is_async)
 
-        :param rescued: serve this slot, already out of the queue, and nothing else
-        """
-        if rescued is not None:
-            self.counters.taken += 1
-            call = await self.prepare()
-            await self.serve_isolated(call, rescued, await call.begin())
-            self._rescuing = False
-            self._refresh()
-            if self.queue and self.wakeable:
-                self.summon()
-            return self.relieve()
+    async def work(self) -> None:
+        """Serve the queue until nothing comes any more."""
         call = await self.prepare()
-        self.arrive()
-        if not call.is_plain or self._isolated:
+        if self._isolated or not call.is_plain:
+            self.arrive()
             await self._work(call)
         else:
             await self._work_plainly(call.function, call.is_async)
 
     async def _work_plainly(self, function: Callable[[Any], Any], is_async: bool) -> None:
-        """The hot path: a call, a look at its result, and on to the next stage."""
+        """
+        The hot path: a call, a look at its result, and on to the next stage.
+
+        Its own guard (:meth:`.WorkerPool.guard`), since each step of a call that suspends passes
+        through every coroutine around it.
+        """
         queue = self.queue
         popleft = queue.popleft
         counters = self.counters
@@ -120,18 +122,21 @@ class SingleStage(Stage):
         pristine = copy_context()
         # As in variables_of(), spelled out for its speed.
         [variables] = get_referents(pristine)
-        slot: Slot | None
+        slot: Slot | None = None
         plain: type[Any] | None = None  # results of one type follow one another, as a rule
-        while True:
-            for _ in repeat(None, BURST):
-                try:
-                    slot = popleft()  # rather than asking each time whether there is one
-                except IndexError:
-                    break
-                if self.wakeable and queue:
-                    self.summon()
-                counters.taken += 1
-                try:
+        try:
+            if self.run.stopping:
+                return None
+            self.arrive()
+            while True:
+                for _ in repeat(None, BURST):
+                    try:
+                        slot = popleft()  # rather than asking each time whether there is one
+                    except IndexError:
+                        break
+                    if self.wakeable and queue:
+                        self.summon()
+                    counters.taken += 1
                     if is_async:
                         result = await function(slot.value)
                     else:
@@ -151,17 +156,27 @@ class SingleStage(Stage):
                     else:
                         plain = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                         await self.settle(slot, result)
-                except BaseException as error:
-                    error = examine(error, f"task {self.name!r}", self.run)
-                    return self.run.fail(error, self.describe(slot, 1))
-                if get_referents(copy_context())[0] is not variables:
-                    if differs(pristine):
-                        self._isolated = True
-                        return self.retire()
-                    variables = variables_of(copy_context())  # set, and set back again
-            # Whoever waits must not keep a user's objects alive.
-            slot = result = None
-            await (checkpoint() if queue else self.park())
+                    if get_referents(copy_context())[0] is not variables:
+                        if differs(pristine):
+                            self._isolated = True
+                            return self.retire()
+                        variables = variables_of(copy_context())  # set, and set back again
+                # Whoever waits must not keep a user's objects alive.
+                slot = result = None
+                if queue:
+                    await checkpoint()
+                elif self.is_over:
+                    return self.retire()
+                else:
+                    await self.park()
+        except RunStopped:
+            pass
+        except BaseException as error:
+            if slot is None:
+                self.run.worker_failed(error, self.name)
+            else:
+                error = examine(error, f"task {self.name!r}", self.run)
+                self.run.fail(error, self.describe(slot, 1))
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""
@@ -170,6 +185,8 @@ class SingleStage(Stage):
         while not self.run.stopping:
             if not self.queue:
                 slot = None  # no object of the user's is kept alive meanwhile
+                if self.is_over:
+                    return self.retire()
                 await self.park()
                 continue
             pacing = await call.begin()
@@ -185,9 +202,21 @@ class SingleStage(Stage):
                 self._isolated = True
                 return self.retire()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will be queued any more: no stage before this one has anything left."""
+        return self.chain.closed and not any(stage.is_serving for stage in self.preceding)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether anything is queued or being worked on."""
+        return bool(self.queue) or self._rescuing or self.workers > len(self._idle)
+
     def retire(self) -> None:
         """End this worker; if work is queued, another one takes its place."""
         super().retire()
+        if self._turns:
+            self.relieve()
         if self.queue and self.wakeable:
             self.summon()
 
@@ -248,4 +277,19 @@ class SingleStage(Stage):
             return
         self.queue.remove(head)
         self._rescuing = True
-        self.run.start_soon(self._worker, head)
+        self.run.start_soon(self.guard, self._serve_rescued, head)
+
+    async def _serve_rescued(self, slot: Slot) -> None:
+        """
+        Serve one slot and nothing else.
+
+        :param slot: already out of the queue
+        """
+        self.counters.taken += 1
+        call = await self.prepare()
+        await self.serve_isolated(call, slot, await call.begin())
+        self._rescuing = False
+        self._refresh()
+        if self.queue and self.wakeable:
+            self.summon()
+        self.relieve()

@@ -16,7 +16,7 @@ that drains ends its source in the same way, and what has been pulled goes on.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
+from ..data import ScopedIterable
 from .failures import examine
 from .sequence import Chain, Slot
 from .upstream import Upstream
@@ -38,31 +39,6 @@ if TYPE_CHECKING:
 
 SLOW = 0.005
 """Seconds after which a burst of synchronous data has kept the event loop for too long."""
-
-
-class NoData:
-    """Type of :data:`NO_DATA`."""
-
-    def __repr__(self) -> str:
-        return "NO_DATA"
-
-
-NO_DATA: Any = NoData()
-"""Stands for "no data at all": the first task is the source."""
-
-
-class ScopedIterable(AsyncIterable[Any]):
-    """
-    Data that is iterated inside ``async with``: a stream of another pipeline.
-
-    Its run then lives in the scope of the task that iterates it and ends with it.
-    """
-
-    async def __aenter__(self) -> AsyncIterator[Any]:
-        raise NotImplementedError
-
-    async def __aexit__(self, *exc_info: Any) -> bool | None:
-        raise NotImplementedError
 
 
 def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
@@ -155,12 +131,9 @@ class Source(Upstream):
             while goes_on:
                 places = self._take_places()
                 began = current_time()
-                values: Iterable[Any] = islice(iterator, places)
-                if self._run.winding_down is not None:
-                    values = self._until_stopped(values)
                 left = places + self.pulled
                 try:
-                    self._feed_burst(values)
+                    self._feed_burst(islice(iterator, places))
                 finally:
                     left -= self.pulled
                     if left:
@@ -174,22 +147,13 @@ class Source(Upstream):
             if isinstance(items, Generator):
                 items.close()
 
-    def _until_stopped(self, values: Iterable[Any]) -> Iterator[Any]:
-        """Yield values until one of them makes the run end."""
-        for value in values:
-            yield value
-            if self._stopped:
-                return
-
     def _feed_burst(self, values: Iterable[Any]) -> None:
         """Hand on all of the values, which have places."""
-        chain = self.chain
-        root = chain.root
-        spare = chain.spare
-        following = self.following
-        index = self.pulled
+        root = self.chain.root
+        spare = self.chain.spare
+        slots: list[Slot] = []
         try:
-            for value in values:
+            for index, value in enumerate(values, self.pulled):
                 # As in _hand_on(), spelled out for its speed.
                 if spare:
                     slot = spare.pop()
@@ -201,15 +165,10 @@ class Source(Upstream):
                 slot.previous = last = root.previous
                 slot.next = root
                 last.next = root.previous = slot
-                index += 1
-                if following is None:
-                    chain.finish(slot)
-                else:
-                    following.queue.append(slot)
-                    if following.wakeable:
-                        following.summon()
+                slots.append(slot)
         finally:
-            self.pulled = index
+            self.pulled += len(slots)
+            self.emit_all(slots)
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().

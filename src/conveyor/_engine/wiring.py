@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..data import NO_DATA
 from .batch_stage import BatchStage
 from .grouped_stage import GroupedBatchStage
 from .ordering import ArrivalChain, OrderedChain
@@ -15,7 +16,7 @@ from .process_stage import ProcessStage
 from .sequence import Chain, Slot
 from .single_stage import SingleStage
 from .sized_stage import SizedBatchStage
-from .source import NO_DATA, Source
+from .source import Source
 from .stage import Stage
 from .window import Window
 
@@ -113,6 +114,8 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             points.append(stage)
         else:
             stage = single = SingleStage(run, plan)
+            if isinstance(upstream, SingleStage):
+                single.preceding = [upstream, *upstream.preceding]
             upstream.following = single
         stage.chain = chain
         stages.append(stage)

@@ -17,6 +17,7 @@ between two of them.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, Event
@@ -61,7 +62,7 @@ class WorkerPool:
         for _ in range(min(max(1, self.workers - 1), self.backlog, self.limit - self.workers)):
             self._coming += 1
             self.workers += 1
-            self.run.start_soon(self._worker)
+            self.run.start_soon(self.worker)
 
     @property
     def backlog(self) -> int:
@@ -99,7 +100,7 @@ class WorkerPool:
         return None
 
     def retire(self) -> None:
-        """Say that the calling worker ends although there may be work; another may be started."""
+        """Say that the calling worker ends; if there is work all the same, another is started."""
         self.workers -= 1
         self._refresh()
 
@@ -117,13 +118,24 @@ class WorkerPool:
             and (bool(self._idle) or self.workers < self.limit)
         )
 
-    async def _worker(self, *args: Any) -> None:
-        # Everything that can go wrong in a worker, engine code included, ends in the run's
-        # first-failure record; an error that bypassed it would leave the run waiting for ever.
+    def worker(self) -> Coroutine[Any, Any, None]:
+        """Return what a new worker runs."""
+        return self.guard(self.work)
+
+    async def guard(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """
+        Do a worker's work.
+
+        Everything that can go wrong in it, engine code included, ends in the run's first-failure
+        record; an error that bypassed it would leave the run waiting for ever.
+
+        :param work: coroutine function
+        :param args: for it
+        """
         try:
             # The run may have stopped before our first step, which no cancellation prevents.
             if not self.run.stopping:
-                await self.work(*args)
+                await work(*args)
         except RunStopped:
             pass
         except BaseException as error:

@@ -128,9 +128,9 @@ FAULTS = [
     Fault(
         "the source remembers every item",
         "_engine/source.py",
-        "                index += 1\n",
+        "                slots.append(slot)\n",
         """\
-                index += 1
+                slots.append(slot)
                 self.__dict__.setdefault("seen", []).append(10**9 + index)
 """,
         ("test_memory.py::test_peak_memory_does_not_depend_on_the_item_count",),

@@ -233,10 +233,18 @@ FAULTS = [
         (f"{TESTS}::test_a_failing_weight_has_the_place_of_its_item",),
     ),
     Fault(
-        "winding down: a burst of the source goes on",
-        "_engine/source.py",
-        "                    values = self._until_stopped(values)\n",
-        "                    pass\n",
+        "winding down: what came in one burst with a failing item keeps its places",
+        "_engine/ordering.py",
+        """\
+        for slot in slots:
+            slot.done = True
+        if self.root.next is slots[0]:
+            self.on_ready()
+""",
+        """\
+        for slot in slots:
+            self.finish(slot)
+""",
         (f"{TESTS}::test_a_failing_weight_has_the_place_of_its_item",),
     ),
     Fault(

@@ -22,10 +22,11 @@ FAULTS = [
     Fault(
         "a failing call is swallowed",
         "_engine/single_stage.py",
-        '                    error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                    return self.run.fail(error, self.describe(slot, 1))\n",
-        '                    examine(error, f"task {self.name!r}", self.run)\n'
-        "                    self.discard(slot)\n",
+        '                error = examine(error, f"task {self.name!r}", self.run)\n'
+        "                self.run.fail(error, self.describe(slot, 1))\n",
+        '                examine(error, f"task {self.name!r}", self.run)\n'
+        "                self.discard(slot)\n"
+        "                self.retire()\n",
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(

@@ -22,14 +22,16 @@ FAULTS = [
     ),
     Fault(
         "the source wakes no worker",
-        "_engine/source.py",
+        "_engine/single_stage.py",
         """\
-                    if following.wakeable:
-                        following.summon()
+        self.queue.extend(slots)
+        if self.wakeable:
+            self.summon()
 """,
         """\
-                    if following.wakeable and not following.workers:
-                        following.summon()
+        self.queue.extend(slots)
+        if self.wakeable and not self.workers:
+            self.summon()
 """,
         ("test_stage.py::test_functions_that_never_suspend_need_few_tasks",),
     ),
@@ -50,8 +52,8 @@ FAULTS = [
         "a worker that takes an item wakes no other one",
         "_engine/single_stage.py",
         """\
-                if self.wakeable and queue:
-                    self.summon()
+                    if self.wakeable and queue:
+                        self.summon()
 """,
         "",
         ("test_stage.py::test_the_limit_is_reached_and_never_exceeded",),
@@ -71,11 +73,11 @@ FAULTS = [
         "a worker that retires leaves its queue to nobody",
         "_engine/single_stage.py",
         """\
-        super().retire()
+            self.relieve()
         if self.queue and self.wakeable:
             self.summon()
 """,
-        "        super().retire()\n",
+        "            self.relieve()\n",
         ("test_stage.py::test_a_worker_that_retires_leaves_its_queue_to_another",),
     ),
     Fault(
@@ -216,14 +218,37 @@ FAULTS = [
         ("test_hazards.py::test_a_source_that_takes_its_time_lets_others_run",),
     ),
     Fault(
+        "a worker waits for items that cannot come",
+        "_engine/single_stage.py",
+        "        return self.chain.closed and not any(",
+        "        return not self.preceding and self.chain.closed and not any(",
+        ("test_stage.py::test_workers_end_once_nothing_more_can_come",),
+    ),
+    Fault(
+        "a worker that is surrounded by options waits for items that cannot come",
+        "_engine/single_stage.py",
+        """\
+                if self.is_over:
+                    return self.retire()
+                await self.park()
+                continue
+""",
+        """\
+                await self.park()
+                continue
+""",
+        ("test_stage.py::test_workers_end_once_nothing_more_can_come",),
+    ),
+    Fault(
         "a worker that never suspends never lets others run",
         "_engine/single_stage.py",
         """\
-            await (checkpoint() if queue else self.park())
+                if queue:
+                    await checkpoint()
 """,
         """\
-            if not queue:
-                await self.park()
+                if queue:
+                    pass
 """,
         ("test_hazards.py::test_a_worker_that_never_suspends_lets_others_run",),
     ),

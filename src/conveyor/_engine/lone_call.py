@@ -1,0 +1,49 @@
+"""
+A call of a task by itself, outside of any run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .call import Call
+from .failures import CallFailed, add_note, examine
+from .kinds import SKIPPED
+
+if TYPE_CHECKING:
+    from ..tasks import FunctionTask
+
+
+async def call_once(
+    task: FunctionTask[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """
+    Call a task's function once, with all that its options put around a call.
+
+    :param task: the task
+    :param args: for the function; the first of them is the item
+    :param kwargs: for the function
+    :return: what it returned, ``None`` if it failed and is to be skipped
+    :raises BaseException: what the last attempt raised
+    """
+    function = task.func
+    if task.inputs:
+        try:
+            function = await task.inputs.bind(function)
+        except BaseException as raised:
+            examined = examine(raised, f"a side input of task {task.task_name!r}")
+            raise examined  # noqa: B904 - it has a cause if it needs one
+    # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
+    call = Call(lambda _: function(*args, **kwargs), task.options)
+    try:
+        result = await call(args[0] if args else None)
+    except CallFailed as failed:
+        plural = "" if failed.attempts == 1 else "s"
+        add_note(
+            failed.error,
+            f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
+        )
+        error = failed.error
+    else:
+        return None if result is SKIPPED else result
+    raise error
