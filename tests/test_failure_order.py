@@ -16,6 +16,7 @@ from conveyor import (
     Context,
     Pipeline,
     PipelineContext,
+    Replace,
     RetryAfter,
     StreamClosedError,
     batch_task,
@@ -467,6 +468,32 @@ async def test_a_dropped_item_is_not_repeated() -> None:
     assert type(error) is KeyError
     assert asked == [1]
     assert calls == [(0, 0), (1, 0), (2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+async def test_a_generator_in_the_place_of_a_result(fails: int) -> None:
+    """What a function as ``on_error`` puts there fails, and is dropped, like a call."""
+    closed = []
+
+    async def replace(item: int) -> AsyncIterator[int]:
+        try:
+            yield 10 * item
+            await anyio.sleep(1 + item)
+            if item == fails:
+                raise Boom(item)
+            yield 10 * item + 1
+        finally:
+            closed.append((item, current_time()))
+
+    @single_task(on_error=lambda error, item: Replace(replace(item)))
+    def fail(item: int) -> int:
+        raise ValueError
+
+    received, error = await outcome(fail, range(4))
+    assert error.args == (fails,)
+    assert error.__notes__ == ["raised by what took the place of a result of task 'fail'"]
+    assert values(received) == [0, 1, 10][: 2 * fails + 1]
+    assert sorted(closed) == [(item, min(item, fails) + 1) for item in range(4)]
 
 
 async def test_cancellations_of_a_dropped_call_are_no_error() -> None:

@@ -26,7 +26,7 @@ from anyio import CancelScope, get_cancelled_exc_class
 
 from .call import Call
 from .failures import CallFailed, RunStopped, add_note, examine
-from .kinds import DROPPED
+from .kinds import ASYNC_GENERATOR, DROPPED, EXPANDED, GENERATOR
 from .ordering import OrderedChain
 from .pacing import Pacing
 from .sequence import Chain, Slot
@@ -216,7 +216,16 @@ class CancellableCall(Call):
         return await self._run.winding_down.attend(expansion.stage, expansion.slot, work)
 
     async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
-        return await super().__call__(item, expansion, pacing)
+        result = await super().__call__(item, expansion, pacing)
+        if self._kinds[type(result)] not in (GENERATOR, ASYNC_GENERATOR):
+            return result
+        # That of a handler, say, instead of a result; it can fail and be dropped like any other.
+        try:
+            await expansion.pass_on(result, None)
+        except BaseException as error:
+            origin = f"raised by what took the place of a result of task {self.options.task_name!r}"
+            raise CallFailed(self._examined(error), 0, origin) from None
+        return EXPANDED
 
 
 class UnpreparedCall(CancellableCall):
