@@ -834,6 +834,35 @@ async def test_a_process_that_asks_once_more_comes_to_the_failure() -> None:
     assert values(received) == [(0, 1), (2, 3)]
 
 
+async def test_processes_that_have_enough_one_before_the_other() -> None:
+    """What the last of them did not ask for has no place, whatever one before it leaves too."""
+
+    async def source() -> AsyncIterator[int]:
+        for item in range(100):
+            await anyio.sleep(1)
+            yield item
+
+    @single_task
+    async def check(pair: tuple[int, int]) -> tuple[int, int]:
+        await anyio.sleep(1)
+        if pair == (2, 3):
+            raise Boom
+        return pair
+
+    @single_task
+    async def slow(pair: Any) -> Any:
+        await anyio.sleep(20)
+        return pair
+
+    class First(Pairs):
+        async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            yield await anext(items)
+
+    pipeline = Pairs(4) | check | First() | slow
+    assert await pipeline.with_context(failure="in_order")(source()).collect() == [(0, 1)]
+    assert current_time() == 23
+
+
 # Sources and side inputs
 
 

@@ -58,26 +58,7 @@ class PipelineContext:
     failure: FailurePolicy = "fast"
 
     def __post_init__(self) -> None:
-        if self.execution_mode not in get_args(ExecutionMode):
-            raise ValueError(
-                f"execution_mode must be 'ordered' or 'as_completed', got {self.execution_mode!r}"
-            )
-        if self.failure not in get_args(FailurePolicy):
-            raise ValueError(f"failure must be 'fast' or 'in_order', got {self.failure!r}")
-        if self.failure == "in_order" and self.execution_mode == "as_completed":
-            raise ValueError(
-                "failure='in_order' needs execution_mode='ordered': results as completed have no "
-                "order in which an item could have a place; write with_context(failure='fast'), or "
-                "leave out as_completed"
-            )
-        for name in ("max_parallelism", "max_in_flight"):
-            number = getattr(self, name)
-            if number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, int):
-                raise TypeError(f"{name} must be an int or None, got {number!r}")
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, or None, got {number!r}")
+        check_settings(self)
 
     def get(self, key: str, default: Any = None) -> Any:
         """
@@ -130,6 +111,30 @@ class PipelineContext:
                 duplicate.data[name] = value
         duplicate.__post_init__()
         return duplicate
+
+
+def check_settings(context: PipelineContext) -> None:
+    """Check the settings of a run; a context can be changed at any time."""
+    if context.execution_mode not in get_args(ExecutionMode):
+        raise ValueError(
+            f"execution_mode must be 'ordered' or 'as_completed', got {context.execution_mode!r}"
+        )
+    if context.failure not in get_args(FailurePolicy):
+        raise ValueError(f"failure must be 'fast' or 'in_order', got {context.failure!r}")
+    if context.failure == "in_order" and context.execution_mode == "as_completed":
+        raise ValueError(
+            "failure='in_order' needs execution_mode='ordered': results as completed have no "
+            "order in which an item could have a place; write with_context(failure='fast'), or "
+            "leave out as_completed"
+        )
+    for name in ("max_parallelism", "max_in_flight"):
+        number = getattr(context, name)
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"{name} must be an int or None, got {number!r}")
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, or None, got {number!r}")
 
 
 class Context(PipelineContext):

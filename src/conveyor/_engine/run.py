@@ -13,7 +13,12 @@ from uuid import uuid4
 from anyio import Event, Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ..context import PipelineContext, get_current_context, set_current_context
+from ..context import (
+    PipelineContext,
+    check_settings,
+    get_current_context,
+    set_current_context,
+)
 from ..error_handling import LedgerError, StreamClosedError
 from .draining import Draining
 from .failures import add_note, bare, examine
@@ -38,13 +43,14 @@ class Run:
     :param plans: the stages; none at all passes the data through
     :param data: what the pipeline was called with; :data:`NO_DATA` makes the first task the source
     :param context: this run's own copy
-    :raises ValueError: if ``max_in_flight`` is too small for the tasks
+    :raises ValueError: if ``max_in_flight`` is too small for the tasks, or a setting out of range
     """
 
     def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
+        check_settings(context)
         self.window = window_for(plans, context.max_in_flight)
         self.host = current_host()
-        self.context = context.updated()
+        self.context = context.copy()
         self.context.pipeline_id = str(uuid4())
         parallelism = context.max_parallelism
         self.limiter = None if parallelism is None else Semaphore(parallelism)

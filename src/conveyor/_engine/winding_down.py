@@ -135,7 +135,7 @@ class WindingDown:
 
         :param chain: of the process
         """
-        self._first_needed = self._position_of(chain)
+        self._first_needed = max(self._first_needed, self._position_of(chain))
         if self._position < self._first_needed:
             self.failure = None
 

@@ -207,9 +207,16 @@ FAULTS = [
     Fault(
         "winding down: what fails before a process that has enough counts",
         MODULE,
-        "        self._first_needed = self._position_of(chain)\n",
-        "        pass\n",
-        (f"{TESTS}::test_a_process_that_has_enough_never_comes_to_the_failure",),
+        "max(self._first_needed, self._position_of(chain))",
+        "0",
+        (f"{TESTS}::test_processes_that_have_enough_one_before_the_other",),
+    ),
+    Fault(
+        "winding down: the last process that has enough is the one that counts",
+        MODULE,
+        "max(self._first_needed, self._position_of(chain))",
+        "self._position_of(chain)",
+        (f"{TESTS}::test_processes_that_have_enough_one_before_the_other",),
     ),
     Fault(
         "winding down: a process that met the end is taken for one that has enough",
@@ -257,15 +264,15 @@ FAULTS = [
     Fault(
         "failures in order are allowed where there is none",
         "context.py",
-        '        if self.failure == "in_order" and self.execution_mode == "as_completed":\n',
-        "        if False:\n",
+        '    if context.failure == "in_order" and context.execution_mode == "as_completed":\n',
+        "    if False:\n",
         (f"{TESTS}::test_completion_order_is_refused",),
     ),
     Fault(
         "a run does not look at its context once more",
         "_engine/run.py",
-        "        self.context = context.updated()\n",
-        "        self.context = context.copy()\n",
+        "        check_settings(context)\n",
+        "",
         (f"{TESTS}::test_completion_order_is_refused_at_the_latest_by_the_run",),
     ),
 ]
