@@ -273,7 +273,7 @@ def strike_everywhere(
         at += step
 
 
-SURFACES = pytest.mark.parametrize("consume", [plain, block, collect, in_order])
+SURFACES = pytest.mark.parametrize("consume", [plain, block, collect])
 # They are struck at every line.
 ENDING = {
     function.__code__
