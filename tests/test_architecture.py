@@ -19,6 +19,7 @@ PURE = [
     "_engine/sizing.py",
     "_engine/backoff.py",
     "_engine/gcra.py",
+    "_engine/circuit.py",
     "_engine/policy.py",
 ]
 DESCRIPTIONS = ["tasks.py", "pipeline.py", "decorators.py", "context.py", "error_handling.py"]

@@ -599,13 +599,16 @@ def test_bad_options_are_refused(
         make(**options)
 
 
+WORDS = "'fail', 'skip_item', 'skip_batch', 'divert', 'retry'"
+
+
 @pytest.mark.parametrize(
     ("make", "value", "message"),
     [
         (
             made,
             "ignore",
-            "on_error must be one of 'fail', 'skip_item', 'retry', got 'ignore'",
+            "on_error must be one of 'fail', 'skip_item', 'divert', 'retry', got 'ignore'",
         ),
         (
             made,
@@ -615,7 +618,7 @@ def test_bad_options_are_refused(
         (
             made_batch,
             None,
-            "on_error must be one of 'fail', 'skip_item', 'skip_batch', 'retry', got None",
+            f"on_error must be one of {WORDS}, got None",
         ),
     ],
 )

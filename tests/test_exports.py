@@ -15,6 +15,7 @@ import pytest
 import conveyor
 
 NAMES = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -22,6 +23,9 @@ NAMES = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -30,16 +34,23 @@ NAMES = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
+    "Failures",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "SingleTask",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",
@@ -54,6 +65,8 @@ MODULES = {
     "stream": ["AsyncStream"],
     "decorators": ["batch_task", "single_task"],
     "rate": ["Rate"],
+    "circuit_breaker": ["CircuitBreaker", "CircuitState"],
+    "retry_budget": ["RetryBudget"],
     "threads": ["from_thread"],
     "context": [
         "Context",
@@ -65,9 +78,11 @@ MODULES = {
         "with_context",
     ],
     "error_handling": [
+        "DIVERT",
         "FAIL",
         "RETRY",
         "SKIP",
+        "CircuitOpenError",
         "CollectLimitError",
         "ConveyorError",
         "Decision",
@@ -79,7 +94,9 @@ MODULES = {
         "RetryConfig",
         "StreamClosedError",
         "StreamConsumedError",
+        "TooManyErrorsError",
     ],
+    "outcomes": ["Failed", "Failure", "Failures", "Outcome", "Success"],
 }
 
 
@@ -137,13 +154,27 @@ def test_every_exported_name_is_documented(name: str) -> None:
 
 def test_the_literals_are_what_users_may_write() -> None:
     """They list the accepted words, and ``BatchTrigger`` those that there may be."""
-    assert set(conveyor.ErrorAction.__args__) == {"fail", "skip_item", "skip_batch", "retry"}
+    assert set(conveyor.ErrorAction.__args__) == {
+        "fail",
+        "skip_item",
+        "skip_batch",
+        "divert",
+        "retry",
+    }
     assert set(conveyor.ExecutionMode.__args__) == {"ordered", "as_completed"}
+    assert set(conveyor.CircuitState.__args__) == {"closed", "open", "half_open"}
     assert set(conveyor.BatchTrigger.__args__) == {"size", "weight", "age", "room", "end"}
 
 
 @pytest.mark.parametrize(
-    "name", ["StreamClosedError", "StreamConsumedError", "CollectLimitError", "LedgerError"]
+    "name",
+    [
+        "StreamClosedError",
+        "StreamConsumedError",
+        "CollectLimitError",
+        "LedgerError",
+        "TooManyErrorsError",
+    ],
 )
 def test_errors_have_a_common_base(name: str) -> None:
     """The library's own exceptions are ``ConveyorError`` and ``RuntimeError``."""

@@ -16,6 +16,7 @@ import pytest
 
 PROGRAM = """
 import anyio, faulthandler, sys
+import conveyor._engine.run  # in advance, lest asyncio warn of a slow step
 from conveyor import single_task
 
 faulthandler.dump_traceback_later(60, exit=True)  # says where it hangs, and the test fails

@@ -186,7 +186,7 @@ async def test_a_bad_answer_fails_the_run(answer: Any) -> None:
     with pytest.raises(TypeError) as caught:
         await work_of(failing, Answers(answer))([7]).collect()
     assert str(caught.value) == (
-        "on_error of task 'work' must return FAIL, SKIP, RETRY or Replace(value), "
+        "on_error of task 'work' must return FAIL, SKIP, DIVERT, RETRY or Replace(value), "
         f"got a {type(answer).__name__}"
     )
     assert caught.value.__context__ is failing.errors[0]

@@ -10,6 +10,9 @@ import anyio
 import pytest
 
 from conveyor import Pipeline, batch_task, single_task
+from conveyor._engine.sequence import Slot
+from conveyor._engine.stage import Stage
+from conveyor._engine.window import Window
 from helpers import current_time, ticks
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
@@ -880,3 +883,52 @@ async def test_waiting_for_room_takes_no_time_of_others() -> None:
     async with later.with_context(max_in_flight=1)(range(4)) as results:
         taken = [(current_time(), result) async for result in results]
     assert taken == [(1, 0), (2, 1), (3, 2), (4, 3)]
+
+
+# Who gets the room that there is
+
+
+@pytest.fixture
+async def window() -> Window:
+    """A window for 16 items, which is full."""
+    window = Window(16)
+    window.held = 16
+    return window
+
+
+async def test_room_goes_to_the_item_that_came_first(window: Window) -> None:
+    """However long the others have waited: what becomes of that one can leave soonest."""
+    late, early = window.enqueue(7), window.enqueue(3)
+    window.release(2)
+    assert (early.is_set(), late.is_set()) == (True, False)
+    window.hand_on()
+    assert late.is_set()
+
+
+async def test_nobody_takes_the_room_that_others_wait_for(window: Window) -> None:
+    """But those whose items came before theirs."""
+    window.enqueue(5)
+    window.release()
+    assert not window.has_room(6)
+    assert window.has_room(4)
+    assert not window.has_room(4, 2)
+
+
+@both_modes
+async def test_items_that_become_many_do_not_wait_for_each_of_them(
+    mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a full window, too, where the head of the line alone could go beyond it."""
+    waits = 0
+    wait_for_room = Stage.wait_for_room
+
+    async def counted(stage: Stage, slot: Slot) -> None:
+        nonlocal waits
+        waits += 1
+        await wait_for_room(stage, slot)
+
+    monkeypatch.setattr(Stage, "wait_for_room", counted)
+    ten = single_task(lambda item: [item] * 10)
+    stream = (ten | same).with_execution_mode(mode)(range(3000))
+    assert len(await stream.collect()) == 30_000
+    assert waits < 3000

@@ -26,14 +26,18 @@ Where things are:
 ``side_inputs``     arguments of a task besides the item
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
+``circuit_breaker`` what leaves a service alone that fails all the time
+``retry_budget``    limits on how many calls are repetitions
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
+``outcomes``        results and failures as values
 ``statistics``      what a run has counted
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================
 """
 
+from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
     ContextManager,
@@ -46,9 +50,11 @@ from .context import (
 )
 from .decorators import batch_task, single_task
 from .error_handling import (
+    DIVERT,
     FAIL,
     RETRY,
     SKIP,
+    CircuitOpenError,
     CollectLimitError,
     ConveyorError,
     Decision,
@@ -61,15 +67,19 @@ from .error_handling import (
     RetryConfig,
     StreamClosedError,
     StreamConsumedError,
+    TooManyErrorsError,
 )
+from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
 from .rate import Rate
+from .retry_budget import RetryBudget
 from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
 from .threads import from_thread
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
@@ -77,6 +87,9 @@ __all__ = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
     "CollectLimitError",
     "Context",
     "ContextManager",
@@ -85,20 +98,27 @@ __all__ = [
     "ErrorAction",
     "ErrorHandler",
     "ExecutionMode",
+    "Failed",
+    "Failure",
     "FailurePolicy",
+    "Failures",
     "LedgerError",
     "LoggingErrorHandler",
+    "Outcome",
     "Pipeline",
     "PipelineContext",
     "Rate",
     "Replace",
     "RetryAfter",
+    "RetryBudget",
     "RetryConfig",
     "RunStatistics",
     "SingleTask",
     "StageStatistics",
     "StreamClosedError",
     "StreamConsumedError",
+    "Success",
+    "TooManyErrorsError",
     "batch_task",
     "from_thread",
     "get_current_context",

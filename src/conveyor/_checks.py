@@ -7,6 +7,7 @@ from __future__ import annotations
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, get_args
 
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction
 from .rate import Rate
 
@@ -96,9 +97,11 @@ def check_error_handler(handler: object, task: str) -> None:
             f"got the class; write error_handler={handler.__name__}()"
         )
     if not callable(getattr(handler, "handle_error", None)):
+        is_breaker = isinstance(handler, CircuitBreaker)
+        example = "; write circuit_breaker=..." if is_breaker else ""
         raise TypeError(
             f"task {task!r}: error_handler must be an ErrorHandler (an object with a "
-            f"handle_error method), got {handler!r}"
+            f"handle_error method), got {handler!r}{example}"
         )
 
 

@@ -43,6 +43,7 @@ from typing_extensions import Never, TypeVar
 
 if TYPE_CHECKING:
     from .calls import TaskCall
+    from .outcomes import Failed
     from .pipeline import Pipeline
     from .tasks import BaseTask, BatchTask, SingleTask
 
@@ -96,6 +97,7 @@ R = TypeVar("R")
 Composable: TypeAlias = Union["BaseTask[In, T]", "Pipeline[In, T]", "TaskCall[In, T]"]
 Data: TypeAlias = Iterable[In] | AsyncIterable[In] | In
 Many: TypeAlias = ListOf[Item] | Iterator[Item] | AsyncIterator[Item]
+Given: TypeAlias = Union["ListOf[Item | Failed]", Iterator[Item], AsyncIterator[Item]]
 Mixed: TypeAlias = ListOf[Item] | Plain | None
 Generated: TypeAlias = Iterator[Item] | AsyncIterator[Item]
 OnItem: TypeAlias = Callable[Concatenate[In, P], R]
@@ -166,7 +168,7 @@ class BatchDecorator(Protocol):
 
     @overload
     def __call__(
-        self, func: OnBatch[In, P, Many[Item] | Awaitable[Many[Item] | None] | None], /
+        self, func: OnBatch[In, P, Given[Item] | Awaitable[Given[Item] | None] | None], /
     ) -> BatchTask[In, Item]: ...
     @overload
     def __call__(self, func: OnBatch[In, P, Awaitable[Plain]], /) -> BatchTask[In, Plain]: ...
@@ -186,7 +188,9 @@ class BatchDecorator(Protocol):
     ) -> BatchTask[In, T]: ...
     @overload
     def __call__(
-        self, func: OnBatchMethod[Owner, In, P, Many[Item] | Awaitable[Many[Item] | None] | None], /
+        self,
+        func: OnBatchMethod[Owner, In, P, Given[Item] | Awaitable[Given[Item] | None] | None],
+        /,
     ) -> BatchTask[In, Item]: ...
     @overload
     def __call__(
@@ -216,4 +220,41 @@ class WholeBatchDecorator(Protocol):
     @overload
     def __call__(
         self, func: OnBatchMethod[Owner, In, P, T | Awaitable[T] | None], /
+    ) -> BatchTask[In, T]: ...
+
+
+class FallbackOfSingle(Protocol[In, T]):
+    """
+    Makes a single task of a function that takes what its fallback takes, and returns the same.
+
+    In all four the fallback alone says what goes in and out. If each had a part in it, there would
+    always be a type, such as ``object``, that both fit.
+    """
+
+    def __call__(
+        self, func: OnItem[In, P, T | Many[T] | Awaitable[T | Many[T] | None] | None], /
+    ) -> SingleTask[In, T]: ...
+
+
+class FallbackOfWholeSingle(Protocol[In, T]):
+    """The same; lists are kept whole."""
+
+    def __call__(
+        self, func: OnItem[In, P, T | Generated[T] | Awaitable[T | Generated[T] | None] | None], /
+    ) -> SingleTask[In, T]: ...
+
+
+class FallbackOfBatch(Protocol[In, T]):
+    """Makes a batch task of a function that takes what its fallback takes, and returns the same."""
+
+    def __call__(
+        self, func: OnBatch[In, P, T | Many[T] | Awaitable[T | Many[T] | None] | None], /
+    ) -> BatchTask[In, T]: ...
+
+
+class FallbackOfWholeBatch(Protocol[In, T]):
+    """The same; lists are kept whole."""
+
+    def __call__(
+        self, func: OnBatch[In, P, T | Generated[T] | Awaitable[T | Generated[T] | None] | None], /
     ) -> BatchTask[In, T]: ...

@@ -14,6 +14,7 @@ from .task_options import TaskOptions
 
 if TYPE_CHECKING:
     from ._signatures import Composable, Data
+    from .outcomes import Outcome
     from .pipeline import Pipeline
 
 __all__ = ["BaseTask"]
@@ -104,6 +105,14 @@ class BaseTask(Generic[In, Out]):
         :param data: as for a pipeline
         """
         return self.pipeline().as_completed(data)
+
+    def outcomes(self, data: Data[In] = NO_DATA) -> PipelineStream[Outcome[Out]]:
+        """
+        Return a stream of results and failures; see :meth:`.Pipeline.outcomes`.
+
+        :param data: as for a pipeline
+        """
+        return self.pipeline().outcomes(data)
 
     def with_context(self, **fields: Any) -> Pipeline[In, Out]:
         """

@@ -7,10 +7,12 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from .outcomes import Failure
 
 __all__ = [
     "Context",
@@ -32,6 +34,9 @@ ExecutionMode = Literal["ordered", "as_completed"]
 FailurePolicy = Literal["fast", "in_order"]
 """``"fast"`` ends a run at its first failure, ``"in_order"`` at the failed item's place."""
 
+OnFailure: TypeAlias = Callable[[Failure], "Awaitable[object] | object"]
+"""Told of each item that is diverted."""
+
 
 @dataclass
 class PipelineContext:
@@ -47,6 +52,14 @@ class PipelineContext:
     :param failure: ``"fast"``: the first failure ends the run at once. ``"in_order"``: it cancels
         later items only; the earlier ones are finished and delivered, and the error is raised at
         the failed item's place. For ordered runs
+    :param max_failures: diverted items (``on_error="divert"``) that a run keeps, the first ones
+    :param on_failure: function, ``async`` or not; gets the :class:`~conveyor.Failure`
+        of each diverted item; none is kept then
+    :param max_errors: items that may fail for good without ending the run; with one more it ends
+        with :exc:`~conveyor.TooManyErrorsError`. ``None`` for any number
+    :param max_error_rate: the same as a fraction of the items that came in, less than 1
+    :param min_error_sample: items that have to have come in before ``max_error_rate`` holds
+    :raises TypeError: if a setting is of the wrong type
     :raises ValueError: if a setting is out of its range
     """
 
@@ -56,6 +69,11 @@ class PipelineContext:
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     max_in_flight: int | None = None
     failure: FailurePolicy = "fast"
+    max_failures: int = 1000
+    on_failure: OnFailure | None = None
+    max_errors: int | None = None
+    max_error_rate: float | None = None
+    min_error_sample: int = 100
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -128,13 +146,41 @@ def check_settings(context: PipelineContext) -> None:
             "leave out as_completed"
         )
     for name in ("max_parallelism", "max_in_flight"):
-        number = getattr(context, name)
-        if number is None:
-            continue
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"{name} must be an int or None, got {number!r}")
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, or None, got {number!r}")
+        _check_count(name, getattr(context, name), least=1, optional=True)
+    _check_count("max_failures", context.max_failures, least=0)
+    _check_count("max_errors", context.max_errors, least=0, optional=True)
+    _check_count("min_error_sample", context.min_error_sample, least=1)
+    _check_rate(context.max_error_rate)
+    _check_on_failure(context.on_failure)
+
+
+def _check_count(name: str, value: object, *, least: int, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    or_none = "or None, " if optional else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int{or_none and ' or None'}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, {or_none}got {value!r}")
+
+
+def _check_rate(value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"max_error_rate must be a number or None, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(
+            "max_error_rate is a fraction of the items, 0 or more and less than 1 "
+            f"(write 0.05 for 5 %), or None, got {value!r}"
+        )
+
+
+def _check_on_failure(value: object) -> None:
+    if value is None or (callable(value) and not isinstance(value, type)):
+        return
+    got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+    raise TypeError(f"on_failure must be a function of a Failure, or None, got {got}")
 
 
 class Context(PipelineContext):

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from ._signatures import (
         BatchDecorator,
+        FallbackOfBatch,
+        FallbackOfSingle,
+        FallbackOfWholeBatch,
+        FallbackOfWholeSingle,
+        Generated,
         In,
         Item,
         ListOf,
@@ -101,8 +106,35 @@ def single_task(
 # With keywords.
 @overload
 def single_task(
-    func: Callable[..., Any], /, *, flatten: bool, **options: Unpack[SingleOptions]
+    func: Callable[..., Any],
+    /,
+    *,
+    flatten: bool,
+    fallback: SingleTask[Any, Any] | None = ...,
+    **options: Unpack[SingleOptions],
 ) -> SingleTask[Any, Any]: ...
+@overload
+def single_task(
+    func: Callable[
+        Concatenate[In, P],
+        T | ListOf[T] | Generated[T] | Awaitable[T | ListOf[T] | Generated[T] | None] | None,
+    ],
+    /,
+    *,
+    fallback: SingleTask[In, T] | None,
+    **options: Unpack[SingleOptions],
+) -> SingleTask[In, T]: ...
+@overload
+def single_task(
+    *,
+    fallback: SingleTask[In, T],
+    flatten: Literal[True] = ...,
+    **options: Unpack[SingleOptions],
+) -> FallbackOfSingle[In, T]: ...
+@overload
+def single_task(
+    *, fallback: SingleTask[In, T], flatten: Literal[False], **options: Unpack[SingleOptions]
+) -> FallbackOfWholeSingle[In, T]: ...
 @overload
 def single_task(
     *, flatten: Literal[True] = ..., **options: Unpack[SingleOptions]
@@ -113,7 +145,10 @@ def single_task(
 ) -> WholeSingleDecorator: ...
 @overload
 def single_task(
-    *, flatten: bool, **options: Unpack[SingleOptions]
+    *,
+    flatten: bool,
+    fallback: SingleTask[Any, Any] | None = ...,
+    **options: Unpack[SingleOptions],
 ) -> Callable[[Callable[..., Any]], SingleTask[Any, Any]]: ...
 
 
@@ -154,6 +189,24 @@ def batch_task(
     min_size: int = 1,
     max_size: MaxSize = None,
     *,
+    fallback: BatchTask[In, T],
+    flatten: Literal[True] = ...,
+    **options: Unpack[BatchOptions],
+) -> FallbackOfBatch[In, T]: ...
+@overload
+def batch_task(
+    min_size: int = 1,
+    max_size: MaxSize = None,
+    *,
+    fallback: BatchTask[In, T],
+    flatten: Literal[False],
+    **options: Unpack[BatchOptions],
+) -> FallbackOfWholeBatch[In, T]: ...
+@overload
+def batch_task(
+    min_size: int = 1,
+    max_size: MaxSize = None,
+    *,
     flatten: Literal[True] = ...,
     **options: Unpack[BatchOptions],
 ) -> BatchDecorator: ...
@@ -171,6 +224,7 @@ def batch_task(
     max_size: MaxSize = None,
     *,
     flatten: bool,
+    fallback: BatchTask[Any, Any] | None = ...,
     **options: Unpack[BatchOptions],
 ) -> Callable[[Callable[..., Any]], BatchTask[Any, Any]]: ...
 

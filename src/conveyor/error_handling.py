@@ -14,9 +14,11 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 __all__ = [
+    "DIVERT",
     "FAIL",
     "RETRY",
     "SKIP",
+    "CircuitOpenError",
     "CollectLimitError",
     "ConveyorError",
     "Decision",
@@ -31,9 +33,10 @@ __all__ = [
     "RetryOn",
     "StreamClosedError",
     "StreamConsumedError",
+    "TooManyErrorsError",
 ]
 
-ErrorAction = Literal["fail", "skip_item", "skip_batch", "retry"]
+ErrorAction = Literal["fail", "skip_item", "skip_batch", "divert", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
 
 RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool | float]
@@ -50,6 +53,7 @@ class Decision(Enum):
     FAIL = "fail"
     SKIP = "skip"
     RETRY = "retry"
+    DIVERT = "divert"
 
 
 FAIL: Final = Decision.FAIL
@@ -60,6 +64,9 @@ SKIP: Final = Decision.SKIP
 
 RETRY: Final = Decision.RETRY
 """Make one more attempt, after the usual delay."""
+
+DIVERT: Final = Decision.DIVERT
+"""Let the item, or all items of the batch, leave the pipeline into ``results.failures``."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,31 @@ class StreamClosedError(ConveyorError, RuntimeError):
 
 class CollectLimitError(ConveyorError, RuntimeError):
     """``collect(limit=n)`` met result number n + 1."""
+
+
+class TooManyErrorsError(ConveyorError, RuntimeError):
+    """
+    More items have failed for good than ``max_errors`` or ``max_error_rate`` allow.
+
+    Those are items left out because of an error, diverted, or given as a
+    :class:`~conveyor.Failure`. The cause is the last error.
+    """
+
+
+class CircuitOpenError(ConveyorError):
+    """
+    A call was refused, since the task's circuit breaker was open.
+
+    :param retry_after: seconds until a call may be let through; while a trial is under way, which
+        nobody knows the end of, those for which the circuit will be open if it fails
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"the circuit is open, for another {self.retry_after:g} s"
 
 
 class LedgerError(ConveyorError, RuntimeError):
@@ -156,7 +188,8 @@ class RetryConfig:
     :param jitter: fraction of the delay added at random; 0 turns it off, ``True`` draws the whole
         delay from between 0 and its value ("full jitter")
     :param retry_on: exception type, tuple of types, or predicate, which may return the seconds to
-        wait instead of the backoff; cancellation is never retried
+        wait instead of the backoff; cancellation is never retried, and :exc:`.CircuitOpenError`
+        only if it is named itself, or by a predicate
     :raises ValueError: if a number is out of its range
     :raises TypeError: if a value is of the wrong type
     """
@@ -177,7 +210,7 @@ class RetryConfig:
                 raise TypeError(f"{name} must be a number, got {number!r}")
             if not number >= 0:
                 raise ValueError(f"{name} must not be negative, got {number!r}")
-        if not _is_retry_on(self.retry_on):
+        if not selects_errors(self.retry_on):
             raise TypeError(
                 "retry_on must be an Exception type, a tuple of them, or a predicate taking the "
                 f"error, got {self.retry_on!r}"
@@ -201,7 +234,7 @@ class RetryConfig:
         """
         retry_on: Any = self.retry_on
         if isinstance(self.retry_on, (type, tuple)):
-            return isinstance(error, retry_on)
+            return is_one_of(error, retry_on, unless_named=CircuitOpenError)
         answer = retry_on(error)
         if isinstance(answer, bool) or not isinstance(answer, (int, float)):
             return bool(answer)
@@ -216,7 +249,12 @@ def _check_attempts(value: object) -> None:
         raise ValueError(f"max_attempts must be at least 1 (the first call counts), got {value}")
 
 
-def _is_retry_on(value: object) -> bool:
+def selects_errors(value: object) -> bool:
+    """
+    Tell whether *value* is an exception type, a tuple of them, or callable.
+
+    :param value: anything
+    """
     if isinstance(value, type):
         return issubclass(value, Exception)
     if isinstance(value, tuple):
@@ -224,6 +262,24 @@ def _is_retry_on(value: object) -> bool:
         kinds: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
         return all(isinstance(each, type) and issubclass(each, Exception) for each in kinds)
     return callable(value)
+
+
+def is_one_of(
+    error: Exception,
+    kinds: type[Exception] | tuple[type[Exception], ...],
+    unless_named: type[Exception],
+) -> bool:
+    """
+    Tell whether *error* is of one of *kinds*.
+
+    :param error: any error
+    :param kinds: one or several types
+    :param unless_named: errors of this type are only if *kinds* name it, or a type derived from it
+    """
+    if not isinstance(error, unless_named):
+        return isinstance(error, kinds)
+    each_kind = kinds if isinstance(kinds, tuple) else (kinds,)
+    return any(issubclass(kind, unless_named) and isinstance(error, kind) for kind in each_kind)
 
 
 class ErrorHandler:

@@ -8,10 +8,15 @@ means; :class:`.TaskOptions` is what a task keeps of them. Adding a keyword mean
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
 from .rate import Rate
+from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import BatchTask, SingleTask
 
 MaxSize: TypeAlias = int | Literal["auto"] | None
 
@@ -36,6 +41,8 @@ class CommonOptions(TypedDict, total=False):
         Whether, and by what, the delay is multiplied each time.
     ``retry_jitter`` (0.1), ``retry_on`` (Exception), ``retry_config``
         See :class:`~conveyor.RetryConfig`, which may be given in place of the flat keywords.
+    ``retry_budget``
+        A :class:`~conveyor.RetryBudget`: no retry while it is empty.
     ``error_handler``
         An :class:`~conveyor.ErrorHandler`; asked after the last attempt, wins over ``on_error``.
     ``task_name``
@@ -48,6 +55,8 @@ class CommonOptions(TypedDict, total=False):
         Seconds for all attempts of an item, delays included; then it has failed for good.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
+    ``circuit_breaker``
+        A :class:`~conveyor.CircuitBreaker`: no call begins for a while after failures in a row.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
@@ -61,43 +70,48 @@ class CommonOptions(TypedDict, total=False):
     retry_jitter: float | bool
     retry_on: RetryOn
     retry_config: RetryConfig | None
+    retry_budget: RetryBudget | None
     error_handler: ErrorHandler | None
     task_name: str | None
     concurrency_limit: int | None
     timeout: float | None
     deadline: float | None
     rate_limit: Rate | None
+    circuit_breaker: CircuitBreaker | None
     in_order: bool
 
 
-# The decorators' overloads name ``flatten`` and the sizes themselves, hence the layers.
+# The decorators' overloads name ``flatten``, ``fallback`` and the sizes, hence the layers.
 class SingleOptions(CommonOptions, total=False):
     """
-    Keywords of ``@single_task`` but ``flatten``.
+    Keywords of ``@single_task`` but ``flatten`` and ``fallback``.
 
     ``on_error`` (default ``"fail"``)
-        ``"fail"``, ``"skip_item"`` or ``"retry"`` (``"fail"`` with three retries); or a function
-        ``(error, item)``, ``async`` or not, that returns ``FAIL``, ``SKIP``, ``RETRY`` or
-        ``Replace(value)``.
+        ``"fail"``, ``"skip_item"``, ``"divert"`` (into ``results.failures``) or ``"retry"``
+        (``"fail"`` with three retries); or a function ``(error, item)``, ``async`` or not, that
+        returns ``FAIL``, ``SKIP``, ``DIVERT``, ``RETRY`` or ``Replace(value)``.
     """
 
-    on_error: Literal["fail", "skip_item", "retry"] | OnError
+    on_error: Literal["fail", "skip_item", "divert", "retry"] | OnError
 
 
 class SingleTaskOptions(SingleOptions, total=False):
     """
-    Keywords of ``@single_task``: those of :class:`SingleOptions`, and this one.
+    Keywords of ``@single_task``: those of :class:`SingleOptions`, and these.
 
     ``flatten`` (True)
         Spread a returned ``list`` into items; ``False`` keeps it whole.
+    ``fallback``
+        A single task that is called with the items for which this one has failed for good.
     """
 
     flatten: bool
+    fallback: SingleTask[Any, Any] | None
 
 
 class BatchOptions(CommonOptions, total=False):
     """
-    Keywords of ``@batch_task`` but ``flatten`` and the sizes.
+    Keywords of ``@batch_task`` but ``flatten``, ``fallback`` and the sizes.
 
     ``on_error`` (default ``"fail"``)
         As for single tasks, the item of a function being the batch. Also ``"skip_batch"``;
@@ -132,8 +146,11 @@ class BatchTaskOptions(BatchOptions, total=False):
         Spread a returned ``list`` into items; ``False`` keeps it whole.
     ``min_size`` (1), ``max_size`` (``min_size``)
         Items per batch; ``max_size="auto"`` to find out by measuring.
+    ``fallback``
+        A batch task that is called with the batches for which this one has failed for good.
     """
 
     flatten: bool
     min_size: int
     max_size: MaxSize
+    fallback: BatchTask[Any, Any] | None

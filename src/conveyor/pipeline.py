@@ -15,6 +15,7 @@ from .tasks import BaseTask
 
 if TYPE_CHECKING:
     from ._signatures import Composable, Data
+    from .outcomes import Outcome
 
 __all__ = ["Pipeline"]
 
@@ -99,6 +100,35 @@ class Pipeline(Generic[In, Out]):
         :param kwargs: named arguments for the first task
         :raises TypeError: if *data* cannot be meant as data
         """
+        return self._stream(data, args, kwargs)
+
+    def outcomes(
+        self,
+        data: Data[In] = NO_DATA,
+        *args: Any,
+        **kwargs: Any,
+    ) -> PipelineStream[Outcome[Out]]:
+        """
+        Return a stream of what becomes of the items: results and failures, in order.
+
+        One :class:`~conveyor.Success` per result, and where an item has failed for good, instead
+        of ending the run, one :class:`~conveyor.Failure`. It passes by the stages that follow and
+        has the item's place in the order. Items that are skipped, filtered or diverted are not in
+        it. A failing source, side input or ``process()`` ends the run as always.
+
+        :param data: as when calling the pipeline
+        :param args: as when calling the pipeline
+        :param kwargs: as when calling the pipeline
+        """
+        return self._stream(data, args, kwargs, gives_outcomes=True)
+
+    def _stream(
+        self,
+        data: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        gives_outcomes: bool = False,
+    ) -> PipelineStream[Any]:
         _check_data(data)
         plans = [task.stage_plan() for task in self.stages]
         if not plans and (data is NO_DATA or args or kwargs):
@@ -110,7 +140,7 @@ class Pipeline(Generic[In, Out]):
             plans[0] = plans[0].with_more_inputs(args, kwargs)
         if data is NO_DATA:
             plans[0] = plans[0].as_source()
-        return PipelineStream(plans, data, self.context.copy())
+        return PipelineStream(plans, data, self.context.copy(), gives_outcomes)
 
     def as_completed(
         self,

@@ -72,8 +72,19 @@ class StagePlan:
                 f"a pipeline that begins with {what} {self.name!r} needs data; "
                 "only a single task can be a source"
             )
-        return replace(self, function=partial(_without_item, self.function))
+        return replace(
+            self,
+            function=partial(without_item, self.function),
+            options=self.options.without_item({}),
+        )
 
 
-def _without_item(func: Callable[..., Any], _: object, *args: Any, **kwargs: Any) -> Any:
+def without_item(func: Callable[..., Any], _: object, /, *args: Any, **kwargs: Any) -> Any:
+    """
+    Call *func* without the item that there is none of.
+
+    :param func: of a task
+    :param args: its side inputs
+    :param kwargs: those that are named
+    """
     return func(*args, **kwargs)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import get_cancelled_exc_class
 
 from .error_handling import CollectLimitError
+from .outcomes import Failures
 from .statistics import RunStatistics
 
 if TYPE_CHECKING:
@@ -115,6 +116,11 @@ class Results(_Taking[T]):
         """
         check_timeout(timeout)
         self._run.draining.begin(timeout)
+
+    @property
+    def failures(self) -> Failures:
+        """The items that were diverted (``on_error="divert"``) so far."""
+        return self._run.routing.failures
 
     def stats(self) -> RunStatistics:
         """Return what the run has counted so far."""

@@ -27,11 +27,13 @@ class StageStatistics:
     Counts of one stage; items unless it says otherwise.
 
     ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
+    ``diverted`` failed and left into ``failures``, ``failed`` are in the outcomes as a failure,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with; repeated attempts are in ``retried``, and the parts that a
     failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
+    ``fallbacks`` is how often a fallback took over an item, or batch.
     """
 
     task_name: str
@@ -43,6 +45,9 @@ class StageStatistics:
     retried: int
     triggers: Mapping[BatchTrigger, int] = field(default_factory=_no_batches, hash=False)
     batch_size: int = 0
+    diverted: int = 0
+    failed: int = 0
+    fallbacks: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,16 @@ class RunStatistics:
     def skipped(self) -> int:
         """Items left out because of errors, over all stages."""
         return sum(stage.skipped for stage in self.stages)
+
+    @property
+    def diverted(self) -> int:
+        """Items that left into ``failures``, over all stages."""
+        return sum(stage.diverted for stage in self.stages)
+
+    @property
+    def failed(self) -> int:
+        """Items that are in the outcomes as a failure, over all stages."""
+        return sum(stage.failed for stage in self.stages)
 
     @property
     def dropped(self) -> int:
@@ -86,6 +101,9 @@ class RunStatistics:
                     retried=stage.counters.retried,
                     triggers=dict(stage.counters.triggers),
                     batch_size=stage.batch_size,
+                    diverted=stage.counters.diverted,
+                    failed=stage.counters.failed,
+                    fallbacks=stage.counters.fallbacks,
                 )
                 for stage in given.stages
             ),

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from .data import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
+from .outcomes import Failures
 from .results import PlainIterator, Results, check_timeout, collect
 from .statistics import RunStatistics
 
@@ -108,12 +109,21 @@ class PipelineStream(AsyncStream[Out]):
     :param plans: the stages
     :param data: what the pipeline was called with
     :param context: of the pipeline
+    :param gives_outcomes: whether it gives outcomes instead of results
     """
 
-    def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
+    def __init__(
+        self,
+        plans: Sequence[StagePlan],
+        data: Any,
+        context: PipelineContext,
+        gives_outcomes: bool = False,
+    ) -> None:
         self._plans = plans
         self._data = data
         self._context = context
+        self._gives_outcomes = gives_outcomes
+        self._failures = Failures()
         self._run: Run | None = None
         self._closed = False
         self._is_drained = False
@@ -126,7 +136,7 @@ class PipelineStream(AsyncStream[Out]):
 
         self._check_unused()
         data, self._data = self._data, None
-        self._run = Run(self._plans, data, self._context)
+        self._run = Run(self._plans, data, self._context, self._failures, self._gives_outcomes)
         if self._is_drained:
             self._run.draining.begin(None)
         return self._run
@@ -255,6 +265,11 @@ class PipelineStream(AsyncStream[Out]):
         self._is_drained = True
         if self._run is not None:
             self._run.draining.begin(timeout)
+
+    @property
+    def failures(self) -> Failures:
+        """The items that were diverted (``on_error="divert"``) so far."""
+        return self._failures
 
     def stats(self) -> RunStatistics:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._checks import (
     check_batch_by,
@@ -20,9 +20,15 @@ from ._checks import (
     check_rate_limit,
     check_weight,
 )
+from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
+from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
+from .retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from .tasks import FunctionTask
 
 AUTO_SIZE = 1000
 """Items at most in a batch whose size is found by measuring."""
@@ -53,11 +59,14 @@ class TaskOptions:
     is_batch: bool = False
     on_error: ErrorAction | OnError = "fail"
     retry: RetryConfig = field(default_factory=lambda: RetryConfig(max_attempts=1))
+    retry_budget: RetryBudget | None = None
+    fallback: FunctionTask[Any, Any] | None = None
     error_handler: ErrorHandler | None = None
     concurrency_limit: int | None = None
     timeout: float | None = None
     deadline: float | None = None
     rate_limit: Rate | None = None
+    circuit_breaker: CircuitBreaker | None = None
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
@@ -93,6 +102,9 @@ class TaskOptions:
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
         check_rate_limit(self.rate_limit, name)
+        check_circuit_breaker(self.circuit_breaker, name)
+        check_retry_budget(self.retry_budget, self)
+        check_fallback(self.fallback, self)
 
     @property
     def is_plain(self) -> bool:
@@ -102,9 +114,17 @@ class TaskOptions:
             and self.timeout is None
             and self.deadline is None
             and self.rate_limit is None
+            and self.circuit_breaker is None
+            and self.retry_budget is None
+            and self.fallback is None
             and self.error_handler is None
             and self.on_error == "fail"
         )
+
+    @property
+    def isolates_poison(self) -> bool:
+        """Whether a failing batch is split until only single items fail."""
+        return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
 
     @property
     def limit(self) -> int:
@@ -124,6 +144,16 @@ class TaskOptions:
     def least_batch_size(self) -> int:
         """Items in a full batch at least; less than at most only if it is found by measuring."""
         return 1 if self.max_size == "auto" else self.batch_size
+
+    def without_item(self, arguments: Mapping[str, Any]) -> TaskOptions:
+        """
+        Return these options for a call without an item: a fallback gets none either.
+
+        :param arguments: named ones of the call
+        """
+        if self.fallback is None:
+            return self
+        return replace(self, fallback=self.fallback.without_item(arguments))
 
     def updated(self, given: Mapping[str, Any]) -> TaskOptions:
         """

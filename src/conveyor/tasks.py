@@ -6,8 +6,9 @@ Made by the decorators; they hold a function and its options, and run nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
@@ -15,7 +16,7 @@ from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
 from .options import MaxSize
-from .plan import StagePlan
+from .plan import StagePlan, without_item
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
 from .task_options import TaskOptions, name_of
@@ -23,8 +24,10 @@ from .task_options import TaskOptions, name_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .circuit_breaker import CircuitBreaker
     from .options import BatchOptions, BatchTaskOptions
     from .rate import Rate
+    from .retry_budget import RetryBudget
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
@@ -102,6 +105,21 @@ class FunctionTask(BaseTask[In, Out]):
         return self.options.rate_limit
 
     @property
+    def circuit_breaker(self) -> CircuitBreaker | None:
+        """What lets no call begin after failures in a row; ``None`` for calls in any case."""
+        return self.options.circuit_breaker
+
+    @property
+    def retry_budget(self) -> RetryBudget | None:
+        """What its retries are paid from; ``None`` for retries without end."""
+        return self.options.retry_budget
+
+    @property
+    def fallback(self) -> FunctionTask[Any, Any] | None:
+        """The task that takes over an item for which this one has failed; ``None`` for none."""
+        return self.options.fallback
+
+    @property
     def flatten(self) -> bool:
         """Whether a returned list is spread into items."""
         return self.options.flatten
@@ -149,6 +167,7 @@ class FunctionTask(BaseTask[In, Out]):
         *,
         min_size: int = ...,
         max_size: MaxSize = ...,
+        fallback: FunctionTask[In, Out] | None = ...,
         **options: Unpack[BatchOptions],
     ) -> Self: ...
     @overload
@@ -181,7 +200,25 @@ class FunctionTask(BaseTask[In, Out]):
         by_class = isinstance(self.func, classmethod | staticmethod)
         if bind is None or (instance is None and not by_class):
             return self
-        return self._copy(bind(instance, owner), self.options, self.inputs)
+        options = self.options
+        fallback = options.fallback
+        if fallback is not None and fallback._is_method_of(owner or type(instance)):
+            options = replace(options, fallback=fallback.__get__(instance, owner))
+        return self._copy(bind(instance, owner), options, self.inputs)
+
+    def _is_method_of(self, owner: type) -> bool:
+        """Tell whether *owner* has a task with our function among its attributes."""
+        values = (each for cls in owner.__mro__ for each in vars(cls).values())
+        return any(isinstance(each, FunctionTask) and each.func is self.func for each in values)
+
+    def without_item(self, arguments: Mapping[str, Any]) -> FunctionTask[Any, Any]:
+        """
+        Return a copy whose function is called without the item; what a source falls back on.
+
+        :param arguments: named ones that it gets instead
+        """
+        function = partial(without_item, self.func, **arguments)
+        return self._copy(function, self.options.without_item(arguments), self.inputs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> TaskCall[In, Out]:
         """

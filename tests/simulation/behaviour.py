@@ -12,7 +12,17 @@ from zlib import crc32
 
 from .scenario import StageSpec
 
-__all__ = ["Attempt", "Played", "breaks_predicate", "is_retried", "nap_of", "parts_of", "pick"]
+__all__ = [
+    "Attempt",
+    "Played",
+    "breaks_predicate",
+    "fallback_of",
+    "falls_back",
+    "is_retried",
+    "nap_of",
+    "parts_of",
+    "pick",
+]
 
 #: The item of a task that is called without one.
 NO_ITEM = "a!"
@@ -45,6 +55,13 @@ def key_of(seed: int, spec: StageSpec, text: str) -> int:
 def parts_of(spec: StageSpec, item: Any) -> list[str]:
     """Return the names of the items that a call is given."""
     return [str(each) for each in item] if spec.kind == "batch" else [str(item)]
+
+
+def fallback_of(seed: int, spec: StageSpec, text: str) -> str:
+    """Return what the fallback does with an item: ``value``, ``nothing`` or ``fail``."""
+    if spec.rescue.fallback == "mixed":
+        return ["value", "nothing", "fail"][pick(seed, spec.number, "fallback", text, 3)]
+    return str(spec.rescue.fallback)
 
 
 class Played(NamedTuple):
@@ -128,7 +145,16 @@ def is_retried(spec: StageSpec, attempt: int, played: Played) -> bool:
         return False
     if played.outputs and not spec.isolates:
         return False
+    if spec.rescue.budget == "empty":
+        return False
     return spec.retry_on == "all" or (spec.retry_on == "boom" and played.error == "boom")
+
+
+def falls_back(spec: StageSpec, played: Played) -> bool:
+    """Say whether the fallback takes over what has failed for good."""
+    if spec.rescue.fallback is None or played.error in (None, "quit"):
+        return False
+    return spec.isolates or not (spec.is_generator and played.outputs)
 
 
 def breaks_predicate(spec: StageSpec, attempt: int, played: Played) -> bool:

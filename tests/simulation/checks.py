@@ -5,16 +5,19 @@ After a run: is what came out what the model says, and is everything accounted f
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from conveyor import RunStatistics
+from conveyor import RunStatistics, TooManyErrorsError
 
+from .behaviour import NO_ITEM
 from .failure_order import check_ending
 from .failures import is_same
 from .model import Expected, Fatal, expect
+from .outcomes import Lost
 from .scenario import Scenario
 from .world import Journal
 
@@ -47,7 +50,8 @@ class _Check:
         self.check_results()
         self.check_calls()
         self.check_starts()
-        if self.how == "error":
+        self.check_diverted()
+        if self.how == "error" and not self.has_too_many_errors:
             self.check_ready()
         if self.is_complete and self.journal.run.window.held:
             self.found.append(f"{self.journal.run.window.held} places were never given back")
@@ -69,12 +73,44 @@ class _Check:
             self.check_error(self.journal.ending[1])
         self.found += check_ending(self.scenario, self.journal, self.expected)
 
+    @property
+    def has_too_many_errors(self) -> bool:
+        """Whether that is what has ended the run."""
+        return self.how == "error" and isinstance(self.journal.ending[1], TooManyErrorsError)
+
+    def check_too_many_errors(self, error: TooManyErrorsError) -> None:
+        most, possible = self.scenario.max_errors, self.expected.errors
+        counts = re.fullmatch(
+            rf"(\d+) of \d+ items? failed, more than max_errors={most}", str(error)
+        )
+        if counts is None or most is None or not most < int(counts[1]) <= possible:
+            self.found.append(f"{error!r}, {possible} may have failed")
+        if not isinstance(error.__cause__, Exception):
+            self.found.append(f"{error!r} has no cause")
+
+    def check_diverted(self) -> None:
+        """Those that left by the side are there, and no others."""
+        failures = self.journal.stream.failures
+        numbers = {f"{spec.shape}{spec.number}": spec.number for spec in self.scenario.stages}
+        no_item = self.scenario.source.kind == "none"
+        got = Counter(
+            str(Lost(number, NO_ITEM if no_item and number == 0 else str(each.item)))
+            for each in failures
+            for number in [numbers[each.task_name]]
+        )
+        if extra := got - self.expected.diverted:
+            self.found.append(f"diverted more than there is: {dict(extra)}")
+        if self.is_complete and (missing := self.expected.diverted - got):
+            self.found.append(f"not diverted: {dict(missing)}")
+
     def check_error(self, error: BaseException) -> None:
+        if isinstance(error, TooManyErrorsError):
+            return self.check_too_many_errors(error)
         raised = self.journal.failures
         matching = [fatal for fatal, each in raised if _agree(error, fatal, each)]
         if not matching:
             self.found.append(f"{error!r} is not what was raised: {raised}")
-            return
+            return None
         if not self.expected.fatals.intersection(matching):
             self.found.append(f"{error!r} from {matching}, where none was to be expected")
         first = raised[0][0]
@@ -218,4 +254,5 @@ def _agree(received: BaseException, fatal: Fatal, raised: BaseException) -> bool
 def _name_of(scenario: Any, fatal: Fatal) -> str:
     if fatal.number < 0:
         return "the source"
-    return f"{scenario.stages[fatal.number].shape}{fatal.number}"
+    suffix = "?" if fatal.kind == "fallback" else ""
+    return f"'{scenario.stages[fatal.number].shape}{fatal.number}{suffix}'"

@@ -72,6 +72,9 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     is_seen = spec.shape != "list" or scenario.window is None
     if spec.side or spec.isolates or not is_seen or scenario.parallelism is not None:
         return False
+    # Nor is it seen who waits for a circuit breaker.
+    if spec.rescue.breaker is not None:
+        return False
     # A generator does not begin before there is room for its first value.
     if spec.is_generator and scenario.window is not None:
         return False

@@ -15,7 +15,18 @@ from itertools import compress
 from math import inf
 from typing import Any, NamedTuple
 
-from .behaviour import NO_ITEM, Attempt, breaks_predicate, is_retried, key_of, pick, weight_of
+from .behaviour import (
+    NO_ITEM,
+    Attempt,
+    breaks_predicate,
+    fallback_of,
+    falls_back,
+    is_retried,
+    key_of,
+    pick,
+    weight_of,
+)
+from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
 __all__ = ["SIDE_COUNT", "Expected", "Fatal", "Observed", "Tally", "expect"]
@@ -44,8 +55,11 @@ class Tally:
         self.calls = 0
         self.filtered = 0
         self.skipped = 0
+        self.diverted = 0
+        self.failed = 0
         self.dropped = 0
         self.retried = 0
+        self.fallbacks = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
         self.by_size: int | None = 0
         self.otherwise = 0
@@ -67,7 +81,8 @@ class Expected:
 
     ``first`` is the first failure in the order of the results, ``sure`` says that the run cannot
     end but by a failure, ``early`` is the number of the last stage that may end before its input
-    does, ``problems`` are batches that must not be.
+    does, ``problems`` are batches that must not be; ``diverted`` are the items that left by the
+    side, ``errors`` how many may have failed at most.
     """
 
     def __init__(self) -> None:
@@ -80,6 +95,8 @@ class Expected:
         self.tallies: list[Tally] = []
         self.inputs: list[list[str]] = []
         self.problems: list[str] = []
+        self.diverted: Counter[str] = Counter()
+        self.errors = 0
 
 
 def expect(scenario: Scenario, prefix: str, observed: Observed) -> Expected:
@@ -115,7 +132,9 @@ class _Model:
             expected.tallies.append(tally := Tally())
             if self.scenario.ordered and spec.starts_in_order:
                 stream = _until_failure(stream)
-            expected.inputs.append([str(each) for each in stream if not isinstance(each, Fatal)])
+            expected.inputs.append(
+                [str(each) for each in stream if not isinstance(each, (Fatal, Lost))]
+            )
             if spec.kind == "single":
                 stream = self.single(spec, stream, tally)
             elif spec.kind == "batch":
@@ -127,11 +146,22 @@ class _Model:
             Fatal(number, "side", "cancelled") for number in self.observed.lost_sides
         )
         expected.sure = any(isinstance(each, Fatal) for each in stream)
+        expected.errors = sum(
+            tally.skipped + tally.diverted + tally.failed for tally in expected.tallies
+        )
+        if expected.early < 0 and self.has_too_many_errors:
+            expected.sure = True
         if self.scenario.ordered:
             stream = _until_failure(stream)
         expected.first = next((each for each in stream if isinstance(each, Fatal)), None)
-        expected.results = [each for each in stream if not isinstance(each, Fatal)]
+        results = [each for each in stream if not isinstance(each, Fatal)]
+        expected.results = [str(each) if isinstance(each, Lost) else each for each in results]
         return expected
+
+    @property
+    def has_too_many_errors(self) -> bool:
+        most = self.scenario.max_errors
+        return most is not None and self.expected.errors > most
 
     # Stages
 
@@ -139,7 +169,7 @@ class _Model:
         out: list[Any] = []
         position = 0
         for item in stream:
-            if isinstance(item, Fatal):
+            if isinstance(item, (Fatal, Lost)):
                 out.append(item)
                 continue
             tally.items_in += 1
@@ -147,11 +177,11 @@ class _Model:
             if spec.side is None:
                 out += self.call(spec, [str(item)], tally)
             else:
-                out += self.with_side(spec, str(item), position)
+                out += self.with_side(spec, str(item), position, tally)
             position += 1
         return out
 
-    def with_side(self, spec: StageSpec, text: str, position: int) -> list[Any]:
+    def with_side(self, spec: StageSpec, text: str, position: int, tally: Tally) -> list[Any]:
         if spec.side == "coroutine":
             if spec.side_fails_at is not None:
                 return [Fatal(spec.number, "side", "boom")]
@@ -163,21 +193,25 @@ class _Model:
         self.expected.calls[spec.number, text] += 1
         if value is None:
             return []  # it had none yet when the run ended
-        return [Fatal(spec.number, text, "boom")] if value == "fatal" else [f"{text}+{value}"]
+        if value == "fatal":
+            return self.failed(spec, [text], "boom", tally)
+        return [f"{text}+{value}"]
 
     def batch(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
-        values = [str(item) for item in stream if not isinstance(item, Fatal)]
+        arrived = [item for item in stream if not isinstance(item, Fatal)]
+        values = [str(item) for item in arrived if not isinstance(item, Lost)]
         fatals = [item for item in stream if isinstance(item, Fatal)]
-        batches: list[list[str] | Fatal]
+        batches: list[list[str] | Fatal | Lost]
         if self.scenario.ordered and spec.max_wait is None and spec.target is None:
             # Before a failure in order the data end like any other.
             is_over = not fatals or self.scenario.failure == "in_order"
-            batches = [*self.chunks(spec, values, is_over)]
+            batches = self.chunks(spec, arrived, is_over)
         else:
             made = self.observed.batches.get(spec.number, [])
             self.check_sizes(spec, made)
-            batches = self.place(spec, values, made)
-        parts = [each for each in batches if not isinstance(each, Fatal)]
+            batches = [*self.place(spec, values, made)]
+            batches += [item for item in arrived if isinstance(item, Lost)]
+        parts = [each for each in batches if not isinstance(each, (Fatal, Lost))]
         taken = sum(map(len, parts))
         is_cut = any(each.shape == "few" for each in self.scenario.stages[spec.number :])
         is_over = self.observed.is_over and not fatals and not is_cut
@@ -193,7 +227,8 @@ class _Model:
             tally.by_size, tally.otherwise = None, len(parts)
         out: list[Any] = []
         for each in batches:
-            out += [each] if isinstance(each, Fatal) else self.call(spec, each, tally)
+            is_batch = not isinstance(each, (Fatal, Lost))
+            out += self.call(spec, each, tally) if is_batch else [each]
         return out + fatals
 
     def check_sizes(self, spec: StageSpec, batches: list[list[str]]) -> None:
@@ -210,12 +245,22 @@ class _Model:
         if spec.max_wait is None and is_plain and short > 1:
             self.problem(spec, f"{short} batches that are not full, without a timer")
 
-    def chunks(self, spec: StageSpec, values: list[str], is_over: bool) -> list[list[str]]:
-        """Cut *values* into batches; the rest is one if there is no more to come."""
+    def chunks(
+        self, spec: StageSpec, arrived: list[Any], is_over: bool
+    ) -> list[list[str] | Fatal | Lost]:
+        """
+        Cut what has arrived into batches; the rest is one if there is no more to come.
+
+        A failure comes after the batches that are full by then, and before all others.
+        """
         most = inf if spec.max_weight is None else spec.max_weight
-        batches: list[list[str]] = []
+        batches: list[list[str] | Fatal | Lost] = []
         opened: dict[int, list[str]] = {}  # in the order of their first items
-        for text in values:
+        for item in arrived:
+            if isinstance(item, Lost):
+                batches.append(item)
+                continue
+            text = str(item)
             key = self.key(spec, text)
             if self.weight(spec, [*opened.get(key, []), text]) > most and key in opened:
                 batches.append(opened.pop(key))
@@ -304,13 +349,13 @@ class _Model:
         out: list[Any] = []
         pair: list[str] = []
         for item in stream:
-            if isinstance(item, Fatal):
-                if pair and self.scenario.failure == "in_order":
+            if spec.shape == "few" and tally.items_in == spec.count:
+                break
+            if isinstance(item, (Fatal, Lost)):
+                if isinstance(item, Fatal) and pair and self.scenario.failure == "in_order":
                     out.append(f"<{pair.pop()}>")
                 out.append(item)
                 continue
-            if spec.shape == "few" and tally.items_in == spec.count:
-                break
             text = str(item)
             tally.items_in += 1
             tally.calls += 1
@@ -328,7 +373,6 @@ class _Model:
         if pair and not any(isinstance(item, Fatal) for item in stream):
             out.append(f"<{' '.join(pair)}>")
         if spec.shape == "few" and tally.items_in == spec.count:
-            out = out[: spec.count]  # without the failures behind what it takes
             self.expected.early = spec.number
         return _until_failure(out) if self.scenario.ordered else out
 
@@ -352,21 +396,40 @@ class _Model:
         kept = played.outputs if spec.is_generator and not spec.isolates else []
         if breaks_predicate(spec, attempt, played):
             return [*kept, Fatal(spec.number, text, "predicate")]
-        handler = None if played.error == "quit" else spec.handler
+        kind = played.error
+        if falls_back(spec, played):
+            tally.fallbacks += 1
+            outcome = fallback_of(self.scenario.seed, spec, text)
+            if outcome != "fail":
+                tally.filtered += outcome == "nothing"
+                return [f"{text}?"] if outcome == "value" else []
+            kind = "fallback"
+        handler = None if kind == "quit" else spec.handler
         if handler == "replace":
             return [*kept, f"{text}^"]
         if handler == "raise":
-            return [*kept, Fatal(spec.number, text, "handler")]
-        if handler == "reraise" or played.error == "quit":
-            return [*kept, Fatal(spec.number, text, played.error)]
+            return kept + self.failed(spec, parts, "handler", tally)
+        if handler == "reraise" or kind == "quit":
+            return kept + self.failed(spec, parts, kind, tally)
         if handler is None and spec.on_error == "fail":
-            return [*kept, Fatal(spec.number, text, played.error)]
+            return kept + self.failed(spec, parts, kind, tally)
+        if handler is None and spec.on_error == "divert":
+            tally.diverted += len(parts)
+            self.expected.diverted.update(str(Lost(spec.number, part)) for part in parts)
+            return kept
         if spec.isolates and len(parts) > 1:
             half = len(parts) // 2
             first, second = parts[:half], parts[half:]
             return self.call(spec, first, tally) + self.call(spec, second, tally)
         tally.skipped += len(parts)
         return kept
+
+    def failed(self, spec: StageSpec, parts: list[str], kind: str, tally: Tally) -> list[Any]:
+        """Return what takes the place of items that have failed for good."""
+        if kind == "quit" or not self.scenario.outcomes:
+            return [Fatal(spec.number, " ".join(parts), kind)]
+        tally.failed += len(parts)
+        return [Lost(spec.number, part) for part in parts]
 
     def problem(self, spec: StageSpec, text: str) -> None:
         self.expected.problems.append(f"stage {spec.number}: {text}")

@@ -73,7 +73,8 @@ async def _play(world: World, problems: list[str]) -> None:
     statistics: list[RunStatistics | None] = []
     async with anyio.create_task_group() as feeders:
         sources = [SourceFactory(journal, feeders) for journal in world.journals]
-        streams = [pipeline(*source.arguments()) for source in sources]
+        make = pipeline.outcomes if world.scenario.outcomes else pipeline
+        streams: list[Any] = [make(*source.arguments()) for source in sources]
         async with anyio.create_task_group() as consumers:
             for stream, journal in zip(streams, world.journals, strict=True):
                 journal.stream = stream
@@ -89,6 +90,7 @@ async def _play(world: World, problems: list[str]) -> None:
             statistics.append(stream.stats())
         except RuntimeError:
             statistics.append(None)  # it has not begun
+    problems += world.rescuers.check(statistics)
     if _tasks() != before:
         problems.append(f"{_tasks() - before} task(s) still alive")
     for journal, stats in zip(world.journals, statistics, strict=True):

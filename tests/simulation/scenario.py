@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .outcomes import with_outcomes
+from .rescue import NO_RESCUE, Rescue, with_rescues
+
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
 
 #: More attempts than any task makes.
@@ -65,6 +68,7 @@ class StageSpec:
     max_weight: int | None = None
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
+    rescue: Rescue = NO_RESCUE
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -131,6 +135,8 @@ class Scenario:
     ordered: bool = True
     window: int | None = None
     parallelism: int | None = None
+    outcomes: bool = False
+    max_errors: int | None = None
     source: SourceSpec = field(default_factory=SourceSpec)
     stages: tuple[StageSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
@@ -139,7 +145,8 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        return _with_failures_in_order(_Maker(seed).scenario())
+        scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
+        return _with_failures_in_order(scenario)
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

@@ -39,6 +39,7 @@ class Stages:
             execution_mode="ordered" if scenario.ordered else "as_completed",
             max_in_flight=scenario.window,
             max_parallelism=scenario.parallelism,
+            max_errors=scenario.max_errors,
             failure=scenario.failure,
         )
 
@@ -68,6 +69,7 @@ class Stages:
             "in_order": spec.in_order,
             "error_handler": Handler(self.world, spec) if spec.handler else None,
         }
+        options.update(self.world.rescuers.options(spec, name))
         if spec.kind == "batch":
             if spec.max_weight is not None:
                 options.update(weight=self.weight(spec), max_weight=spec.max_weight)
@@ -141,7 +143,7 @@ class Stages:
 
     def attempt(self, spec: StageSpec, item: Any) -> Call:
         parts = parts_of(spec, item)
-        return self.world.of(parts[0]).attempt(spec, item)
+        return self.world.of(parts[0]).attempt(spec, item, self.world.rescuers)
 
     def plain(self, spec: StageSpec) -> Callable[[Any], Any]:
         def function(item: Any) -> Any:
@@ -284,8 +286,10 @@ class Handler:
         call = self.world.of(parts[0]).attempts[self.spec.number, " ".join(parts)]
         journal = call.journal
         journal.note("handle", self.spec.number, call.text, attempt)
-        if attempt != call.number:
-            journal.problem(f"the handler is told {attempt} attempts, there were {call.number}")
+        is_fallback = task_name.endswith("?")
+        made = 1 if is_fallback else call.number
+        if attempt != made:
+            journal.problem(f"the handler is told {attempt} attempts, there were {made}")
         await nap(self.spec.naps[0])
         journal.look()
         if self.spec.handler == "skip":
@@ -297,8 +301,8 @@ class Handler:
             return True, f"{call.text}^"
         if self.spec.handler == "raise":
             broken = Boom("handler")
-            journal.fail(Fatal(self.spec.number, call.text, "handler"), broken)
+            call.fail_for_good("handler", broken)
             raise broken
-        kind = str(call.plan.play(self.spec).error)
-        journal.fail(Fatal(self.spec.number, call.text, kind), error)
+        kind = "fallback" if is_fallback else str(call.plan.play(self.spec).error)
+        call.fail_for_good(kind, error)
         return False, None

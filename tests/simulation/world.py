@@ -14,10 +14,20 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
-from .behaviour import HEAVIEST, Attempt, breaks_predicate, is_retried, parts_of, weight_of
+from .behaviour import (
+    HEAVIEST,
+    Attempt,
+    breaks_predicate,
+    falls_back,
+    is_retried,
+    parts_of,
+    weight_of,
+)
 from .failure_order import Deadline
 from .idleness import Idleness, sees_arrivals
 from .model import Fatal, Observed
+from .outcomes import text_of
+from .rescue import Rescuers
 from .scenario import Scenario, StageSpec
 
 __all__ = ["Journal", "World"]
@@ -28,6 +38,7 @@ class World:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
+        self.rescuers = Rescuers(self)
         self.journals = [Journal(scenario, prefix) for prefix in "ab"[: len(scenario.consumers)]]
 
     def of(self, text: str) -> Journal:
@@ -91,7 +102,7 @@ class Journal:
         """When the clock has moved, look at what it left behind."""
         now = current_time()
         if now != self._now:
-            if not self.is_ending and self._now < self.cancelled_at:
+            if not (self.is_ending or self.is_stopping) and self._now < self.cancelled_at:
                 self._idleness.check(self._now)
             self._now = now
 
@@ -120,6 +131,11 @@ class Journal:
         """The run itself, for what cannot be seen from outside."""
         return getattr(self.stream, "_run", None)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether too many errors have ended the run, which nobody else can see."""
+        return self.run is not None and self.run.stopping
+
     def ask(self, whom: str) -> None:
         """Code of the user's is called, or asked for more: not once the run was told to stop."""
         if self.run is not None and self.run.stopping:
@@ -131,6 +147,8 @@ class Journal:
 
     def receive(self, result: Any) -> None:
         """The consumer gets a result."""
+        if self.scenario.outcomes:
+            result = text_of(self.scenario, result, self.problems)
         self.note("receive", str(result))
         self.received.append(result)
         self.leave(str(result))
@@ -208,9 +226,9 @@ class Journal:
         """Items will turn up, nobody knows when."""
         self._unseen.update(texts)
 
-    def attempt(self, spec: StageSpec, item: Any) -> Call:
+    def attempt(self, spec: StageSpec, item: Any, rescuers: Rescuers) -> Call:
         """Begin an attempt of a call."""
-        return Call(self, spec, parts_of(spec, item))
+        return Call(self, spec, parts_of(spec, item), rescuers)
 
 
 class Call:
@@ -218,8 +236,11 @@ class Call:
     One attempt of a call, from its begin to its end, whatever ends it; used in a ``with`` block.
     """
 
-    def __init__(self, journal: Journal, spec: StageSpec, parts: list[str]) -> None:
+    def __init__(
+        self, journal: Journal, spec: StageSpec, parts: list[str], rescuers: Rescuers
+    ) -> None:
         self.journal = journal
+        self.rescuers = rescuers
         self.spec = spec
         self.parts = parts
         self.text = " ".join(parts)
@@ -238,6 +259,7 @@ class Call:
         if journal.ending and journal.is_strict:
             journal.problem(f"stage {spec.number} called with {self.text} after the end")
         journal.ask(f"stage {spec.number} called with {self.text}")
+        self.rescuers.begin(self)
         self.is_part = self.is_part_of_a_batch()
         if self.number == 1 and not self.is_part:
             self.begin()
@@ -308,7 +330,8 @@ class Call:
         parallelism = journal.scenario.parallelism
         total = sum(journal.running)
         # A run that ends lets all its generators clean up.
-        is_ending = journal.is_ending or current_time() >= journal.cancelled_at
+        is_ending = journal.is_ending or journal.is_stopping
+        is_ending = is_ending or current_time() >= journal.cancelled_at
         if parallelism is not None and total > parallelism and not is_ending:
             journal.problem(f"{total} calls run, max_parallelism={parallelism}")
 
@@ -337,6 +360,7 @@ class Call:
         journal.note("exit", number, self.text, kind.__name__ if kind else "")
         journal.running[number] -= 1
         journal.open[f"a call of stage {number}"] -= 1
+        self.rescuers.end(self)
         if self.closing:
             return
         if error is None:
@@ -355,12 +379,22 @@ class Call:
             journal.fail(Fatal(spec.number, self.text, "predicate"), error)
         elif is_retried(spec, self.number, played):
             pass  # the worker waits for the next attempt
+        elif falls_back(spec, played):
+            pass  # the fallback settles it
         elif spec.handler is not None and played.error != "quit":
             pass  # the handler settles it
         elif self.is_fatal():
-            journal.fail(Fatal(spec.number, self.text, str(played.error or "boom")), error)
+            self.fail_for_good(str(played.error or "boom"), error)
         elif not self.is_part:
             self.settle(-len(self.parts))
+
+    def fail_for_good(self, kind: str, error: BaseException) -> None:
+        """The run ends, or the failure takes the places of the items."""
+        journal = self.journal
+        if kind != "quit" and journal.scenario.outcomes:
+            self.settle(0)
+        else:
+            journal.fail(Fatal(self.spec.number, self.text, kind), error)
 
     def is_late(self) -> bool:
         """Whether the time of this attempt is up."""
@@ -370,7 +404,7 @@ class Call:
         return self.spec.timeout is not None and spent >= self.spec.timeout
 
     def is_fatal(self) -> bool:
-        """Whether this failure ends the run."""
+        """Whether this failure ends the run, unless that gives outcomes."""
         played = self.plan.play(self.spec)
         return played.error in (None, "quit") or self.spec.on_error == "fail"
 

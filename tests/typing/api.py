@@ -8,21 +8,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from typing_extensions import Never, Unpack, assert_type
+from typing_extensions import Never, Unpack, assert_never, assert_type
 
 from conveyor import (
+    DIVERT,
     FAIL,
     AsyncStream,
     BaseTask,
     BatchTask,
+    CircuitBreaker,
+    CircuitState,
     Decision,
+    Failed,
+    Failure,
     FailurePolicy,
+    Failures,
+    Outcome,
     Pipeline,
     PipelineContext,
     Rate,
     Replace,
+    RetryBudget,
     RetryConfig,
     SingleTask,
+    Success,
     batch_task,
     from_thread,
     single_task,
@@ -264,11 +273,49 @@ async def with_parentheses(number: int) -> str:
     timeout=2.5,
     deadline=60,
     rate_limit=Rate(100, per=60, burst=10, cost=lambda item: 2.5),
+    retry_budget=RetryBudget(50, per_success=0.2),
+    circuit_breaker=CircuitBreaker(3, when_open="wait", counts=(OSError, ValueError)),
     concurrency_limit=5,
     task_name="kept",
 )
 async def with_options(number: int) -> str | None:
     return str(number)
+
+
+# A fallback says what the task takes and gives
+
+
+@single_task(fallback=length, max_retries=1)
+async def guarded(text: str) -> int | None:
+    return len(text)
+
+
+@single_task(fallback=upper)
+def guarded_generator(text: str) -> Iterator[str]:
+    yield text
+
+
+@single_task(flatten=False, fallback=single_task(flatten=False)(str.split))
+def guarded_whole(text: str) -> list[str]:
+    return [text]
+
+
+@batch_task(max_size=2)
+async def sizes(batch: list[str]) -> list[int]:
+    return [len(text) for text in batch]
+
+
+@batch_task(max_size=2, fallback=sizes)
+async def guarded_batch(batch: list[str]) -> int:
+    return len(batch)
+
+
+assert_type(guarded, SingleTask[str, int])
+assert_type(guarded_generator, SingleTask[str, str])
+assert_type(guarded_whole, SingleTask[str, list[str]])
+assert_type(guarded_batch, BatchTask[str, int])
+assert_type(single_task(len, fallback=length), SingleTask[str, int])
+assert_type(length.replace(fallback=guarded), SingleTask[str, int])
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:
@@ -285,6 +332,7 @@ async def with_batch_decision(batch: list[int]) -> str:
     return str(batch)
 
 
+state: CircuitState = CircuitBreaker(counts=lambda error: bool(error.args)).state
 assert_type(with_decision, SingleTask[int, str])
 assert_type(with_batch_decision, BatchTask[int, str])
 
@@ -556,6 +604,77 @@ async def drain() -> None:
     assert_type(stream.drain(), None)
     async with stream as results:
         assert_type(results.drain(timeout=1.5), None)
+
+
+# Outcomes, and failures by the side
+
+
+async def outcomes(stream: AsyncStream[int]) -> None:
+    assert_type(strings.outcomes([1]), PipelineStream[Outcome[str]])
+    assert_type(double.outcomes(stream), PipelineStream[Outcome[int]])
+    assert_type(Deduplicate().outcomes([1]), PipelineStream[Outcome[int]])
+    async for outcome in double.outcomes([1]):
+        assert_type(outcome, Success[int] | Failure)
+        match outcome:
+            case Success(value, index):
+                assert_type(outcome, Success[int])
+                assert_type(value, int)
+                assert_type(index, int)
+            case Failure(error, _, index, task_name, attempts):
+                assert_type(outcome, Failure)
+                assert_type(error, Exception)
+                assert_type(task_name, str)
+                assert_type(attempts, int)
+            case _:
+                assert_never(outcome)
+        if isinstance(outcome, Success):
+            assert_type(outcome.value, int)
+        else:
+            assert_type(outcome.error, Exception)
+    async with double([1]) as results:
+        assert_type(results.failures, Failures)
+        assert_type(results.failures[0], Failure)
+        assert_type(results.failures[1:], list[Failure])
+        assert_type(results.failures.total, int)
+
+
+successes: Success[Base] = Success(Derived(), 0)
+assert_type(double([1]).failures, Failures)
+
+
+async def tell(failure: Failure) -> None:
+    print(failure)
+
+
+double.with_context(on_failure=tell, max_errors=3, max_error_rate=0.1, min_error_sample=10)
+
+
+@single_task(on_error="divert")
+async def diverting(number: int) -> int:
+    return number
+
+
+@batch_task(max_size=2, on_error=lambda error, batch: DIVERT)
+async def store(batch: list[int]) -> list[str | Failed]:
+    return [Failed(ValueError()) if number else str(number) for number in batch]
+
+
+@batch_task(max_size=2)
+def store_plainly(batch: list[int]) -> list[Derived | Failed]:
+    return [Failed(ValueError()) if number else Derived() for number in batch]
+
+
+class Store:
+    @batch_task(max_size=2)
+    async def store(self, batch: list[int]) -> list[str | Failed]:
+        return [Failed(ValueError()) if number else str(number) for number in batch]
+
+
+assert_type(diverting, SingleTask[int, int])
+assert_type(store, BatchTask[int, str])
+assert_type(store_plainly, BatchTask[int, Derived])
+assert_type(Store().store | length, Pipeline[Any, int])
+assert_type(store | length, Pipeline[int, int])
 
 
 # Blocking data

@@ -15,6 +15,9 @@ and is the only thing that anyone ever waits for on the way down. A run (:mod:`.
 one task group, one record of the first failure, one ledger (:mod:`.ledger`). It is wired up
 (:mod:`.wiring`) from plans, and :mod:`.host` is the only module that knows the event loop.
 
+An item that has failed for good goes where :mod:`.routing` lets it; in a run of outcomes, past
+the stages that follow (:mod:`.bypass`).
+
 Shutdown, whatever the reason (end, failure, consumer gone, cancelled from outside):
 
 1. ``stopping`` is set: queues are emptied, no further call starts.

@@ -85,7 +85,7 @@ class Admission:
             while not pacing.may_run or self._is_paused():
                 if self._is_paused():
                     pacing.end()
-                    await sleep_until(self._resume_at)
+                    await self._sit_out()
                 else:
                     await pacing.begin()
 
@@ -104,7 +104,7 @@ class Admission:
         while True:
             if self._gate.locked() or self._is_paused():
                 async with self._gate:
-                    await sleep_until(self._resume_at)
+                    await self._sit_out()
             if await rate.acquire_unless(item, refused):
                 return
             if not self._is_paused():
@@ -116,3 +116,6 @@ class Admission:
     def _is_paused(self) -> bool:
         # Asked at every attempt, and most stages never pause: do not ask the clock for those.
         return self._has_paused and self._resume_at > current_time()
+
+    async def _sit_out(self) -> None:
+        await sleep_until(self._resume_at)

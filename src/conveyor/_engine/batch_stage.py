@@ -8,21 +8,26 @@ without order, as they arrive, and starts a chain of its own in which each batch
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextvars import copy_context
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 from anyio import current_time
 
+from ..error_handling import SKIP
+from .batch_call import BatchCall, Parts
+from .batch_slot import BatchSlot
 from .batching import Batch, Batcher
+from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
 from .failures import CallFailed
 from .isolation import differs
-from .kinds import EXPANDED, SKIPPED
+from .kinds import EXPANDED
 from .sequence import Chain, Slot
 from .stage import Stage
+from .winding_down import CancellableBatchCall
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -32,35 +37,6 @@ if TYPE_CHECKING:
     from .run import Run
 
 logger = logging.getLogger("conveyor")
-
-
-class BatchSlot(Slot):
-    """
-    The place of a batch.
-
-    Its items keep their places in the window while the call works on them. The slot has one; the
-    others are spare once the call has returned, for its results.
-
-    :param value: a list of items
-    :param index: of the first input item
-    """
-
-    __slots__ = ("_spare",)
-
-    def __init__(self, value: list[Any], index: int) -> None:
-        super().__init__(value, index)
-        self._spare = len(value) - 1
-
-    def take_spare(self, wanted: int) -> int:
-        """
-        Use up places that the slot has beside its own.
-
-        :param wanted: how many at most
-        :return: how many
-        """
-        taken = min(wanted, self._spare)
-        self._spare -= taken
-        return taken
 
 
 class BatchStage(Stage):
@@ -76,9 +52,10 @@ class BatchStage(Stage):
         super().__init__(run, plan)
         options = plan.options
         self._intake = intake
-        self._batcher = self.make_batcher(options)
-        self._isolates_poison = options.on_error == "skip_item" and options.error_handler is None
+        self.batcher = self.make_batcher(options)
+        self._isolates_poison = options.isolates_poison
         self._keeps_time = False
+        self._bypass = BatchBypass(self) if run.routing.gives_outcomes else None
         intake.on_ready = self.pump
 
     def make_batcher(self, options: TaskOptions) -> Batcher[Slot] | GroupingBatcher[Slot]:
@@ -89,15 +66,24 @@ class BatchStage(Stage):
         """
         return Batcher(options.min_size, options.batch_size, options.max_wait)
 
+    def make_call(self, function: Callable[[Any], Any]) -> Call:
+        """
+        Return the call that workers make.
+
+        :param function: the user's, side inputs bound
+        """
+        kind = BatchCall if self.run.winding_down is None else CancellableBatchCall
+        return kind(function, self.plan.options, self.counters, self.run)
+
     @property
     def batch_size(self) -> int:
         """Items in a full batch at present."""
-        return self._batcher.max_size
+        return self.batcher.max_size
 
     @property
     def items_taken(self) -> int:
         """Items that have come in so far: those in batches, gathering, and dropped."""
-        return self.counters.merged + self.counters.dropped + len(self._batcher)
+        return self.counters.merged + self.counters.dropped + len(self.batcher)
 
     def accounts_for(self, given: int) -> int:
         """
@@ -110,32 +96,34 @@ class BatchStage(Stage):
     @property
     def is_idle(self) -> bool:
         """Whether nothing goes on without more input; a batch that is being gathered does not."""
-        return super().is_idle and not self._batcher.full
+        return super().is_idle and not self.batcher.full
 
     def pump(self) -> None:
         """Take in what the chain before us has ready; summon a worker if there is work for one."""
         intake = self._intake
-        batcher = self._batcher
+        batcher = self.batcher
         slots = intake.take_slots()
         if slots:
-            self.gather(slots)
+            (self if self._bypass is None else self._bypass).gather(slots)
         if intake.closed and intake.exhausted and not batcher.closed:
             self._end_intake()
         if self.wakeable:
             self._summon_if_due()
 
-    def gather(self, slots: list[Slot]) -> None:
+    def gather(self, slots: list[Slot]) -> bool:
         """
         Add items to batches.
 
         :param slots: of the items, at least one
+        :return: whether one of them failed, so that the run ends, and all that is later is dropped
         """
-        batcher: Any = self._batcher  # that of make_batcher() here
+        batcher: Any = self.batcher  # that of make_batcher() here
         # Only the first item's time matters for the timer, but later ones become first.
         batcher.extend(slots, current_time() if batcher.timed else 0.0)
+        return False
 
     def _summon_if_due(self) -> None:
-        batcher = self._batcher
+        batcher = self.batcher
         # Somebody has to take a full batch, or to watch the clock for one that is not.
         if self.wakeable and (
             batcher.full
@@ -145,7 +133,7 @@ class BatchStage(Stage):
 
     async def _wait(self) -> None:
         """Wait for a batch; the first worker to wait watches the clock for all of them."""
-        deadline = self._batcher.deadline
+        deadline = self.batcher.deadline
         if deadline is None or self._keeps_time:
             return await self.park()
         self._keeps_time = True
@@ -155,7 +143,7 @@ class BatchStage(Stage):
             self._keeps_time = False
 
     def _end_intake(self) -> None:
-        dropped = self._batcher.close()
+        dropped = self.batcher.close()
         if dropped:
             self.counters.dropped += len(dropped)
             self.run.window.release(len(dropped))
@@ -164,27 +152,28 @@ class BatchStage(Stage):
                 "and were dropped",
                 self.name,
                 len(dropped),
-                self._batcher.min_size,
+                self.batcher.min_size,
             )
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._batcher.closed and not len(self._batcher) and not self.chain.closed:
+        if self.batcher.closed and not len(self.batcher) and not self.chain.closed:
             self.run.cascade.close(self.chain)
 
     def stop(self) -> None:
         """Start no further call."""
         super().stop()
-        self._batcher.clear()
+        self.batcher.clear()
 
     def forget(self, dropped: Collection[Slot]) -> set[Slot]:
         """
-        Let go of the items in batches that have not left.
+        Let go of the items in batches that have not left, and of failures behind those.
 
         :param dropped: slots of the stage's chain, none of which waits here
         """
-        self.run.window.release(len(self._batcher))
-        self._batcher.clear()
+        passing = 0 if self._bypass is None else self._bypass.clear()
+        self.run.window.release(len(self.batcher) + passing)
+        self.batcher.clear()
         return set()
 
     async def work(self) -> None:
@@ -192,7 +181,7 @@ class BatchStage(Stage):
         call = await self.prepare()
         self.arrive()
         pristine = copy_context()
-        batcher = self._batcher
+        batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             pacing = await call.begin()
@@ -212,14 +201,23 @@ class BatchStage(Stage):
                 return self.pump()
 
     def _open_batch(self, batch: Batch) -> Slot:
-        index = batch.items[0].index
-        slot = BatchSlot(self._intake.empty(batch.items), index)
+        items: list[Any] = []
+        for each in batch.items:
+            items.append(each.value)
+            each.value = None
+        slot = BatchSlot(items, batch.items)
         self.counters.taken += 1
         self.counters.triggers[batch.trigger] += 1
         self.counters.merged += len(batch.items)
         self.chain.append(slot)
+        self.let_pass()
         self._close_if_done()
         return slot
+
+    def let_pass(self) -> None:
+        """Let failures of earlier stages go on that need not wait behind full batches any more."""
+        if self._bypass is not None:
+            self._bypass.release()
 
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
@@ -229,6 +227,7 @@ class BatchStage(Stage):
         :param slot: holds the list of items
         :param pacing: what ``call.begin()`` returned
         """
+        assert isinstance(slot, BatchSlot)
         if self._isolates_poison:
             await self._serve_isolating(call, slot, pacing)
         else:
@@ -241,47 +240,92 @@ class BatchStage(Stage):
         :param slot: the place it has
         :param result: what the call returned
         """
+        if isinstance(result, Parts):
+            return await self._settle_parts(slot, result)
         await super().settle(slot, result)
-        self._give_back_spare(slot)
+        self._give_back(slot)
+        return None
 
-    def _give_back_spare(self, slot: Slot) -> None:
+    async def _settle_parts(self, slot: Slot, parts: Parts) -> None:
+        """Pass on the results of single items, and let the others go where they belong."""
+        whole: list[Any] = []
+        for (item, index), entry in zip(self.items_in(slot), parts.entries, strict=True):
+            if isinstance(entry, CallFailed):
+                await self.run.routing.route(self, slot, entry, [(item, index)])
+                if self.run.stopping:
+                    return None
+                if slot.done:
+                    return self.discard(slot)
+            elif self.plan.options.flatten:
+                self.run.window.held += 1 - slot.take_spare(1)
+                self.add_child(slot, entry)
+            else:
+                whole.append(entry)
+        if whole:
+            await super().settle(slot, whole)
+            self._give_back(slot)
+        else:
+            self.discard(slot)
+        return None
+
+    def _give_back(self, slot: Slot) -> None:
+        """Give back what nobody needs any more: places in the window, and the items' slots."""
         self.run.window.release(slot.take_spare(maxsize))
+        assert isinstance(slot, BatchSlot)
+        slots, slot.slots = slot.slots, []
+        self._intake.keep(slots)
 
-    async def _serve_isolating(self, call: Call, slot: Slot, pacing: Pacing | None) -> None:
+    async def _serve_isolating(self, call: Call, slot: BatchSlot, pacing: Pacing | None) -> None:
         """Halve what fails, and try the halves, until only single items fail."""
         pending = [slot]
-        while pending:
+        while pending and not self.run.stopping:
             part = pending.pop()
             expansion = Gathering(self, part)
+            failed: CallFailed | None = None
+            result: Any = None
             try:
                 result = await call(part.value, expansion, pacing)
-                pacing = None
-            except CallFailed as failed:
-                return self.run.fail(failed.error, self.describe(part, failed.attempts))
-            if result is SKIPPED and len(part.value) > 1 and not expansion.passed_on:
+            except CallFailed as raised:
+                failed = raised.with_traceback(None)
+            pacing = None
+            if failed is None:
+                if result is EXPANDED:
+                    await self.spread(part, expansion.take_kept())
+                else:
+                    await self.settle(part, result)
+            elif failed.decision is SKIP and len(part.value) > 1 and not expansion.passed_on:
                 pending += self._halves(part)
-            elif result is EXPANDED:
-                await self.spread(part, expansion.take_kept())
-                self._give_back_spare(part)
             else:
-                await self.settle(part, result)
+                await self.give_up(part, failed)
 
-    def _halves(self, part: Slot) -> list[Slot]:
+    def _halves(self, part: BatchSlot) -> list[BatchSlot]:
         """Put two slots in the place of one, and return the second and the first."""
         middle = len(part.value) // 2
-        first = BatchSlot(part.value[:middle], part.index)
-        second = BatchSlot(part.value[middle:], part.index)
+        first = BatchSlot(part.value[:middle], part.slots[:middle])
+        second = BatchSlot(part.value[middle:], part.slots[middle:])
         self.insert(part, first)
         self.insert(part, second)
         # They share the places of its items; its own is given back as it leaves.
+        part.take_spare(maxsize)
+        part.slots = []
         self.run.window.held += 1
         self.discard(part)
         return [second, first]
 
-    def items_in(self, slot: Slot) -> int:
+    def discard(self, slot: Slot) -> None:
         """
-        Count the items of a batch.
+        Let a batch end here: no result, or no further ones.
+
+        :param slot: of the batch
+        """
+        super().discard(slot)
+        self._give_back(slot)
+
+    def items_in(self, slot: Slot) -> list[tuple[Any, int]]:
+        """
+        Return the items of a batch, each with the index of its input item.
 
         :param slot: holds the list of items
         """
-        return len(slot.value)
+        assert isinstance(slot, BatchSlot)
+        return [(item, each.index) for item, each in zip(slot.value, slot.slots, strict=True)]

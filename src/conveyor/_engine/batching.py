@@ -100,6 +100,12 @@ class Batcher(Generic[T]):
             self._arrivals.extend(repeat(now, len(items)))
 
     @property
+    def leaving(self) -> int:
+        """Items in batches that are full."""
+        size = len(self._items)
+        return size - size % self.max_size
+
+    @property
     def full(self) -> bool:
         """Whether a batch may leave whatever the time is."""
         size = len(self._items)

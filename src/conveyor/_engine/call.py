@@ -6,9 +6,9 @@ room and the consumer are outside, so a slow consumer never times a call out and
 never retried.
 
 Order of events for a call that fails: the error is examined (:func:`examine`), retried while
-attempts are left and it is worth it, shown to the error handler, and finally skipped or raised as
-``on_error`` says. A generator is part of its call: it may be retried until its first value has been
-passed on, since nothing takes that value back.
+attempts are left and it is worth it, the fallback called in its place, its error shown to the error
+handler, and finally skipped or raised as ``on_error`` says. A generator is part of its call: it may
+be retried, or replaced, until its first value has been passed on, since nothing takes that back.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
 
-from ..error_handling import Decision, Replace, RetryAfter
+from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
 from .admission import Admission
 from .backoff import delay_after
-from .failures import CallFailed, examine
-from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, SKIPPED, Kinds
+from .breaking import GuardedAdmission
+from .failures import CallFailed, ItemFailed, examine
+from .fallback import Fallback
+from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
 from .pacing import Pacing
 from .policy import Progress
 from .verdict import verdict_on
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
+
+
+_DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
 
 
 class GivenUp:
@@ -67,12 +73,22 @@ class Call:
         self._run = run
         self._limiter = None if run is None else run.limiter
         self._kinds = Kinds()
-        self._admission = Admission(options.rate_limit, self._limiter)
+        rate, breaker = options.rate_limit, options.circuit_breaker
+        self._admission = (
+            Admission(rate, self._limiter)
+            if breaker is None
+            else GuardedAdmission(rate, self._limiter, breaker)
+        )
+        self._fallback: Fallback | None = None
+        if options.fallback is not None:
+            self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
+        self._is_watched = breaker is not None or options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        return self.options.is_plain and self._limiter is None
+        gives_outcomes = self._run is not None and self._run.routing.gives_outcomes
+        return self.options.is_plain and self._limiter is None and not gives_outcomes
 
     @property
     def is_async(self) -> bool:
@@ -98,25 +114,45 @@ class Call:
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
         :param pacing: what :meth:`begin` returned, if it was called
-        :return: the result, :data:`SKIPPED`, or :data:`EXPANDED`
-        :raises CallFailed: if the call failed for good
+        :return: the result, or :data:`EXPANDED`
+        :raises CallFailed: if the call failed for good; tells what becomes of the item
         """
         pacing = pacing or Pacing(self._limiter)
         progress = Progress()
         await self._admit(item, pacing, progress)
+        return await self._finish(item, expansion, pacing, progress)
+
+    async def _finish(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Go on until there is a result, or a decision on the failure."""
         while True:
             result = await self._try(item, expansion, pacing, progress)
             if result is not GIVEN_UP:
                 return result
-            verdict = await self._verdict(progress, item)
+            failed = ItemFailed(cast("Exception", progress.error), progress.calls)
+            try:
+                return await self._fall_back(item, expansion, failed)
+            except ItemFailed as raised:
+                if raised.is_decided:
+                    raise
+                failed = raised
+            verdict = await self._verdict(failed, item, progress)
             begun = expansion is not None and expansion.passed_on > 0
-            if verdict is Decision.RETRY and not begun and self._may_add(pacing, progress):
-                continue
-            if verdict is Decision.SKIP:
-                return SKIPPED
+            if verdict is RETRY:
+                if not begun and self._may_add(pacing, progress):
+                    continue
+                verdict = FAIL
             if isinstance(verdict, Replace):
                 return verdict.value
-            raise CallFailed(cast("Exception", progress.error), progress.calls)
+            failed.decision = verdict
+            raise failed
+
+    async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
+        """Return the result of the fallback; raise what has failed, in the end."""
+        if self._fallback is None or (expansion is not None and expansion.passed_on):
+            raise failed
+        return await self._fallback(item, expansion, failed.error)
 
     async def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -145,7 +181,11 @@ class Call:
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
+                if self._is_watched:
+                    return await self._watched(item, expansion, pacing, progress)
                 return await self._attempt(item, expansion, pacing)
+            except CallFailed:
+                raise
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -169,13 +209,20 @@ class Call:
         except BaseException as broken:
             # A predicate that raises is a mistake in the settings, not in this item.
             raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
-        # An attempt that would have no time left is not waited for.
-        return progress.delay is not None and current_time() + progress.delay < pacing.expires_at
+        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
 
     def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
         """Decide whether there is the one more attempt that ``on_error`` asks for."""
         progress.delay = delay_after(progress.attempts, self.options.retry)
-        return progress.grant() and current_time() + progress.delay < pacing.expires_at
+        return progress.grant() and self._may_repeat(progress.delay, pacing)
+
+    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
+        """Tell whether there is time for one more attempt and a token, and take that."""
+        # An attempt that would have no time left is not waited for.
+        if current_time() + delay >= pacing.expires_at:
+            return False
+        budget = self.options.retry_budget
+        return budget is None or budget.take()
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until an attempt may begin."""
@@ -200,6 +247,42 @@ class Call:
             pacing.scope = None
             pacing.end()
 
+    async def _watched(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """As :meth:`_attempt`, for those who are to learn how it ends."""
+        passage = pacing.passage
+        if passage is None:
+            result = await self._attempt(item, expansion, pacing)
+        elif passage.refusal is not None:
+            raise passage.refusal
+        else:
+            try:
+                result = await self._attempt(item, expansion, pacing)
+                passage.succeed()
+            except BaseException as raised:
+                error = raised if pacing.is_late else self._examined(raised)
+                self._report(error, passage, pacing, progress)
+                raise error  # noqa: B904 - it has a cause if it needs one
+            finally:
+                passage.leave()
+        if self.options.retry_budget is not None:
+            self.options.retry_budget.put_back()
+        return result
+
+    def _report(
+        self, error: BaseException, passage: Passage, pacing: Pacing, progress: Progress
+    ) -> None:
+        """Let the circuit breaker learn of a failure; what the deadline cuts off is one, too."""
+        if pacing.is_late and not isinstance(error, Exception):
+            error = TimeoutError()
+        try:
+            passage.fail(error)
+        except BaseException as broken:
+            # As with retry_on, that is a mistake in the settings.
+            examined = self._examined(broken, "circuit breaker of ")
+            raise CallFailed(examined, progress.calls) from None
+
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         result = self.function(item)
         kind = self._kinds[type(result)]
@@ -214,16 +297,18 @@ class Call:
     def _examined(self, error: BaseException, role: str = "") -> BaseException:
         return examine(error, f"{role}task {self.options.task_name!r}", self._run)
 
-    async def _verdict(self, progress: Progress, item: Any) -> Decision | Replace:
+    async def _verdict(
+        self, failed: ItemFailed, item: Any, progress: Progress
+    ) -> Decision | Replace:
         """Decide what becomes of the item: ask the error handler, or ``on_error``."""
         if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return Decision.FAIL if self.options.on_error == "fail" else Decision.SKIP
+            return _DECISIONS[self.options.on_error]
         role = "on_error of " if self.options.error_handler is None else "error handler of "
         try:
             # Handling it here makes the error the context of whatever those who are asked raise.
-            raise cast("Exception", progress.error)
-        except Exception as error:
+            raise failed.error
+        except Exception:
             try:
-                return await verdict_on(error, item, progress.calls, self.options)
+                return await verdict_on(failed, item, self.options)
             except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), progress.calls) from None
+                raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from anyio import get_cancelled_exc_class
 
+from ..error_handling import FAIL
 from .host import is_cancellation_requested
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
+    from ..error_handling import Decision
     from .run import Run
 
 
@@ -25,14 +27,37 @@ class CallFailed(Exception):
 
     :param error: what the last attempt raised
     :param attempts: attempts made
-    :param origin: for a note on the error, if the attempts say nothing about it
+    :param decision: what becomes of the item: ``FAIL``, ``SKIP`` or ``DIVERT``; ``None`` if the
+        failure is none of the item's, so that the run cannot go on
+    :param origin: for a note on the error, if it stems from no attempt with the item
+    :ivar task_name: of the task that raised it, if it is a fallback
     """
 
-    def __init__(self, error: BaseException, attempts: int, origin: str = "") -> None:
+    def __init__(
+        self,
+        error: BaseException,
+        attempts: int,
+        decision: Decision | None = None,
+        *,
+        origin: str | None = None,
+    ) -> None:
         super().__init__(attempts)
         self.error = error
         self.attempts = attempts
+        self.decision = decision if isinstance(error, Exception) else None
         self.origin = origin
+        self.task_name: str | None = None
+
+
+class ItemFailed(CallFailed):
+    """An item has failed for good: no mistake in the settings, and nothing that ends a program."""
+
+    error: Exception
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a fallback has said what becomes of the item, other than that it has failed."""
+        return self.decision not in (None, FAIL)
 
 
 class RunStopped(BaseException):

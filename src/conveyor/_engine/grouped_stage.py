@@ -32,7 +32,7 @@ class GroupedBatchStage(BatchStage):
     settings and not in the item: it ends the run, whatever ``on_error`` says.
     """
 
-    _batcher: GroupingBatcher[Slot]
+    batcher: GroupingBatcher[Slot]
 
     def make_batcher(self, options: TaskOptions) -> GroupingBatcher[Slot]:
         """
@@ -51,13 +51,14 @@ class GroupedBatchStage(BatchStage):
             room=math.inf if one_at_a_time else options.batch_size + self.run.window.extra,
         )
 
-    def gather(self, slots: list[Slot]) -> None:
+    def gather(self, slots: list[Slot]) -> bool:
         """
         Add items to the batches of their keys.
 
         :param slots: of the items, at least one
+        :return: whether one of them failed, so that the run ends, and all that is later is dropped
         """
-        batcher = self._batcher
+        batcher = self.batcher
         now = current_time() if batcher.timed else 0.0
         for position, slot in enumerate(slots):
             option = "weight"
@@ -69,12 +70,12 @@ class GroupedBatchStage(BatchStage):
             except BaseException as error:
                 error = examine(error, f"{option} of task {self.name!r}", self.run)
                 origin = f"raised by {option} of task {self.name!r} for input item {slot.index}"
-                if self.run.winding_down is None:
-                    return self.run.fail(error, origin)
                 # Back to their places: this one is that of the failure, the others are later.
                 for each in reversed(slots[position:]):
                     self._intake.insert_before(self._intake.root.next, each)
-                return self.run.winding_down.fail(self._intake, slot, error, origin)
+                self.run.routing.end_run(self._intake, slot, error, origin)
+                return True
+        return False
 
     # The messages leave weight and key out: they may be the item.
 

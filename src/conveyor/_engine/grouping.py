@@ -140,6 +140,11 @@ class GroupingBatcher(Generic[T]):
             self._seal(next(iter(self._open)), "room", now)
 
     @property
+    def leaving(self) -> int:
+        """Items in sealed batches."""
+        return sum(len(batch.items) for batch, _ in self._sealed)
+
+    @property
     def full(self) -> bool:
         """Whether a batch may leave whatever the time is."""
         return bool(self._sealed) or (self.max_wait == 0 and self._oldest() is not None)

@@ -12,6 +12,7 @@ at most, so that giving back late starves nobody: the source waits for as much r
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Handoff:
 
     :param run: the run
     :param chain: its last chain
+    :param take_values: takes what is ready from it, so many at most
     :ivar ready: the rest of the present lot; takers call :meth:`end_lot` after the last of it
     :ivar locate: tells where the caller is; elsewhere than at *location* :meth:`receive` must be
         called, which raises
@@ -44,6 +46,7 @@ class Handoff:
         "_lot_limit",
         "_pause_at",
         "_run",
+        "_take_values",
         "_taken",
         "_window",
         "locate",
@@ -51,9 +54,10 @@ class Handoff:
         "ready",
     )
 
-    def __init__(self, run: Run, chain: Chain) -> None:
+    def __init__(self, run: Run, chain: Chain, take_values: Callable[[int], list[Any]]) -> None:
         self._run = run
         self._chain = chain
+        self._take_values = take_values
         self._window = run.window
         self._lot_limit = max(1, min(run.window.size // 8, BURST))
         self._lot = 0
@@ -100,7 +104,7 @@ class Handoff:
         self.end_lot()
 
     def _take(self, limit: int) -> None:
-        values = self._chain.take_all(limit)
+        values = self._take_values(limit)
         self.ready += values
         self._taken += len(values)
         self._lot += len(values)

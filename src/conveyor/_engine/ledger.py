@@ -21,14 +21,17 @@ class Counters:
     """
     Counts of one stage.
 
-    ``taken``, ``left`` and ``added`` are the ledger: slots that came in, that ended here without a
-    result, and that an expansion linked in. The others are for people, in items; ``triggers`` in
-    batches that left for each.
+    ``taken``, ``left``, ``added`` and ``failed`` are the ledger: slots that came in, that ended
+    here without a result, that an expansion linked in, and that hold a failure and pass by all that
+    follows. The others are for people, in items; ``triggers`` in batches that left for each.
     """
 
     __slots__ = (
         "added",
+        "diverted",
         "dropped",
+        "failed",
+        "fallbacks",
         "filtered",
         "left",
         "merged",
@@ -44,7 +47,10 @@ class Counters:
         self.added = 0
         self.filtered = 0
         self.skipped = 0
+        self.diverted = 0
+        self.failed = 0
         self.retried = 0
+        self.fallbacks = 0
         self.dropped = 0
         self.merged = 0
         self.triggers: Counter[BatchTrigger] = Counter()
@@ -67,6 +73,8 @@ def check_ledger(pulled: int, stages: Sequence[Stage], delivered: int) -> None:
     # A stage that wanted no more leaves unfinished work before it, which nobody needs.
     begin = max((n for n, stage in enumerate(stages) if stage.wants_no_more), default=0)
     expected = pulled
+    # Those that came past that one have passed it by, as far as it went.
+    failed = stages[begin].passed_by if stages else 0
     for stage in stages[begin:]:
         received = stage.accounts_for(expected)
         if received != expected:
@@ -75,6 +83,8 @@ def check_ledger(pulled: int, stages: Sequence[Stage], delivered: int) -> None:
                 f"for {received}; please report this"
             )
         expected = stage.counters.passed_on
+        failed += stage.counters.failed
+    expected += failed
     if delivered != expected:
         raise LedgerError(
             f"internal error: {expected} result(s) were produced but {delivered} delivered; "

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..error_handling import SKIP
+from .batch_call import BatchCall, Parts
 from .call import Call
 from .failures import CallFailed, add_note, examine
-from .kinds import SKIPPED
 
 if TYPE_CHECKING:
     from ..tasks import FunctionTask
@@ -34,16 +35,25 @@ async def call_once(
             examined = examine(raised, f"a side input of task {task.task_name!r}")
             raise examined  # noqa: B904 - it has a cause if it needs one
     # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
-    call = Call(lambda _: function(*args, **kwargs), task.options)
+    options = task.options if args else task.options.without_item(kwargs)
+    if task.options.is_batch and args:
+        call: Call = BatchCall(lambda batch: function(batch, *args[1:], **kwargs), options)
+    else:
+        call = Call(lambda _: function(*args, **kwargs), options)
     try:
         result = await call(args[0] if args else None)
+        if isinstance(result, Parts):
+            result = result.values()
     except CallFailed as failed:
+        if failed.decision is SKIP:
+            return None
         plural = "" if failed.attempts == 1 else "s"
         add_note(
             failed.error,
-            f"raised by task {task.task_name!r} after {failed.attempts} attempt{plural}",
+            f"raised by task {failed.task_name or task.task_name!r} "
+            f"after {failed.attempts} attempt{plural}",
         )
         error = failed.error
     else:
-        return None if result is SKIPPED else result
+        return result
     raise error

@@ -5,8 +5,12 @@ What one call of a user's function is given while it runs: time, and a share of 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Semaphore, WouldBlock, current_time
+
+if TYPE_CHECKING:
+    from .breaking import Passage
 
 
 class Pacing:
@@ -19,13 +23,15 @@ class Pacing:
     :param limiter: the run's limit on calls in flight, if any
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
+    :ivar passage: of the present attempt, if a circuit breaker has let it through
     """
 
-    __slots__ = ("_holding", "_limiter", "_paused", "scope", "total")
+    __slots__ = ("_holding", "_limiter", "_paused", "passage", "scope", "total")
 
     def __init__(self, limiter: Semaphore | None) -> None:
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
+        self.passage: Passage | None = None
         self._limiter = limiter
         self._holding = False
         self._paused: list[tuple[CancelScope, float]] = []
@@ -39,6 +45,11 @@ class Pacing:
     def expires_at(self) -> float:
         """Clock reading at which the time for all attempts is up."""
         return math.inf if self.total is None else self.total.deadline
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for all attempts is up."""
+        return self.total is not None and self.total.cancel_called
 
     async def begin(self) -> None:
         """Wait for a share of the parallelism."""
@@ -75,6 +86,8 @@ class Pacing:
             self._paused.append((scope, scope.deadline - current_time()))
             scope.deadline = math.inf
         self.end()
+        if self.passage is not None:
+            self.passage.leave()
 
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import Event
 
 from ..data import ScopedIterable
+from .bypass import FailedSlot
 from .expansion import Expansion
 from .failures import CallFailed, examine
 from .kinds import DROPPED
@@ -77,7 +78,7 @@ class ProcessStage(Stage):
             ):
                 return self.discard(slot)
         except CallFailed as failed:
-            return self.run.fail(failed.error, self.describe(slot, failed.attempts))
+            return await self.give_up(slot, failed)
         self.wants_no_more = not self._intake.exhausted
         if winding_down is not None and not self._has_met_end:
             winding_down.forget_before(self.chain)
@@ -122,19 +123,31 @@ class ProcessStage(Stage):
         """
         while True:
             slot = self._intake.take()
-            if slot is not None:
+            if isinstance(slot, FailedSlot):
+                self._let_pass(place, slot)
+            elif slot is not None:
                 self.counters.taken += 1
                 self.run.window.release()
                 place.index = slot.index
                 return slot.value
-            if self._intake.exhausted:
+            elif self._intake.exhausted:
                 self._has_met_end = True
                 raise StopAsyncIteration
-            self._waiting_for_item = event = Event()
-            try:
-                await event.wait()
-            finally:
-                self._waiting_for_item = None
+            else:
+                await self._wait_for_item()
+
+    async def _wait_for_item(self) -> None:
+        self._waiting_for_item = event = Event()
+        try:
+            await event.wait()
+        finally:
+            self._waiting_for_item = None
+
+    def _let_pass(self, place: Slot, slot: FailedSlot) -> None:
+        """Let a failure of an earlier stage go before what the process has not yet given."""
+        self.passed_by += 1
+        self.chain.insert_before(place, slot)
+        self.chain.finish(slot)
 
 
 class _Items(AsyncIterator[Any]):

@@ -7,25 +7,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from anyio import Event, Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ..context import (
-    PipelineContext,
-    check_settings,
-    get_current_context,
-    set_current_context,
-)
+from ..context import PipelineContext, check_settings, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
+from ..outcomes import Failures
+from .bypass import take_outcomes
 from .draining import Draining
 from .failures import add_note, bare, examine
 from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
+from .routing import Routing
 from .sequence import Cascade
 from .winding_down import WindingDown
 from .wiring import window_for, wire
@@ -43,10 +42,19 @@ class Run:
     :param plans: the stages; none at all passes the data through
     :param data: what the pipeline was called with; :data:`NO_DATA` makes the first task the source
     :param context: this run's own copy
+    :param failures: for the items that are diverted
+    :param gives_outcomes: whether it gives outcomes instead of results
     :raises ValueError: if ``max_in_flight`` is too small for the tasks, or a setting out of range
     """
 
-    def __init__(self, plans: Sequence[StagePlan], data: Any, context: PipelineContext) -> None:
+    def __init__(
+        self,
+        plans: Sequence[StagePlan],
+        data: Any,
+        context: PipelineContext,
+        failures: Failures,
+        gives_outcomes: bool,
+    ) -> None:
         check_settings(context)
         self.window = window_for(plans, context.max_in_flight)
         self.host = current_host()
@@ -67,10 +75,14 @@ class Run:
         self._task_group: TaskGroup | None = None
         self._variables: Context
         self._task: Any
+        self.routing = Routing(self, failures, gives_outcomes)
         self.source, self.stages, self._chains = wire(self, plans, data)
         in_order = self.context.failure == "in_order"
         self.winding_down = WindingDown(self, self._chains) if in_order else None
-        self.handoff = Handoff(self, self._chains[-1])
+        last = self._chains[-1]
+        self.handoff = Handoff(
+            self, last, partial(take_outcomes, last) if gives_outcomes else last.take_all
+        )
         self.draining = Draining(self)
 
     def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
@@ -141,6 +153,8 @@ class Run:
         if not self.stopping:
             if self.winding_down is not None:
                 self.failure = self.winding_down.outcome()
+            if self.failure is None:
+                self.routing.check_errors()
             self._completed = self.failure is None
             self.stop()
 

@@ -243,6 +243,16 @@ class Chain:
             self.spare += slots[:room]
         return values
 
+    def keep(self, slots: list[Slot]) -> None:
+        """
+        Keep slots that have left to be used again, as :meth:`empty` does.
+
+        :param slots: hold nothing, and nobody refers to them any more
+        """
+        room = self.most_spare - len(self.spare)
+        if room > 0:
+            self.spare += slots[:room]
+
     def discard(self, slot: Slot) -> None:
         """
         Unlink a slot that has no result (rule 2), or no further ones (rule 3).

@@ -176,7 +176,7 @@ class SingleStage(Stage):
                 self.run.worker_failed(error, self.name)
             else:
                 error = examine(error, f"task {self.name!r}", self.run)
-                self.run.fail(error, self.describe(slot, 1))
+                self.run.fail(error, self.origin(slot.index, 1))
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""

@@ -71,6 +71,7 @@ class SizedBatchStage(BatchStage):
 
     def _adapt(self, items: int, seconds: float, failed: bool) -> None:
         self._sizer.observe(items, seconds, failed)
-        self._batcher.max_size = self._sizer.size
+        self.batcher.max_size = self._sizer.size
+        self.let_pass()
         # What has gathered may be a full batch now.
         self._summon_if_due()

@@ -1,49 +1,45 @@
 """
 A stage: take a slot, call the user's function, pass the slot on.
 
-What every kind of stage has in common: side inputs, what becomes of a result, room for children.
+What every kind of stage has in common: side inputs, what becomes of a result or a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-from anyio import CancelScope, Event
 
 from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
 from .isolation import SEES_VARIABLES, run_in_context
-from .kinds import AWAITABLE, END, LIST, NOTHING, SKIP, VALUE, Kinds
+from .kinds import AWAITABLE, END, LIST, NOTHING, VALUE, Kinds
 from .ledger import Counters
+from .room import Expander
 from .sequence import Slot
-from .upstream import Upstream
 from .winding_down import CancellableCall, UnpreparedCall
-from .workers import WorkerPool
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .bypass import FailedSlot
     from .pacing import Pacing
     from .run import Run
 
 
-class Stage(WorkerPool, Upstream):
+class Stage(Expander):
     """
     One task of the pipeline at work in one run.
 
     :param run: the run
     :param plan: what to do
-    :ivar next_point: the stage that begins the chain after its own, if there is one
-    :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
+    :ivar passed_by: failures of earlier stages that it let pass, as far as it counts them
     """
 
-    next_point: Stage | None
-    takes_all = True
     wants_no_more = False
+    passed_by = 0
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
@@ -52,8 +48,6 @@ class Stage(WorkerPool, Upstream):
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
         self._isolated = not SEES_VARIABLES
-        self._waiting = 0
-        self._turns: list[Event] = []
 
     @property
     def batch_size(self) -> int:
@@ -113,10 +107,11 @@ class Stage(WorkerPool, Upstream):
         """
         try:
             result = await call(slot.value, Expansion(self, slot), pacing)
-        except CallFailed as failed:
-            self.run.fail(failed.error, self.describe(slot, failed.attempts))
+        except CallFailed as raised:
+            failed = raised.with_traceback(None)
         else:
-            await self.settle(slot, result)
+            return await self.settle(slot, result)
+        await self.give_up(slot, failed)
 
     async def settle(self, slot: Slot, result: Any) -> None:
         """
@@ -133,9 +128,6 @@ class Stage(WorkerPool, Upstream):
             await self.spread(slot, result)
         elif kind is NOTHING:
             self.counters.filtered += 1
-            self.discard(slot)
-        elif kind is SKIP:
-            self.counters.skipped += self.items_in(slot)
             self.discard(slot)
         elif kind is END:
             self.discard(slot)
@@ -154,7 +146,7 @@ class Stage(WorkerPool, Upstream):
         at_once = slot.take_spare(len(values))
         more = len(values) - at_once
         # One place is free once the slot itself has left.
-        if more - 1 <= window.room:
+        if window.has_room(slot.index, more - 1):
             window.held += more
             at_once += more
         self.counters.added += at_once
@@ -188,6 +180,29 @@ class Stage(WorkerPool, Upstream):
         self.chain.insert_before(place, slot)
         self.counters.added += 1
 
+    async def give_up(self, slot: Slot, failed: CallFailed) -> None:
+        """
+        Let a slot end here whose call has failed for good.
+
+        :param slot: a slot of the stage's chain
+        :param failed: what the call raised
+        """
+        await self.run.routing.route(self, slot, failed, self.items_in(slot))
+        if not self.run.stopping:
+            self.discard(slot)
+
+    def add_failure(self, place: Slot, failed: FailedSlot) -> None:
+        """
+        Let a failure go on to the end of the chain, past the stages that follow.
+
+        :param place: a slot of the stage's chain; the failure goes before it
+        :param failed: the failure's
+        """
+        self.counters.failed += 1
+        self.run.window.held += 1 - place.take_spare(1)
+        self.chain.insert_before(place, failed)
+        self.chain.finish(failed)
+
     def discard(self, slot: Slot) -> None:
         """
         Let a slot end here: no result, or no further ones.
@@ -208,112 +223,27 @@ class Stage(WorkerPool, Upstream):
         """
         return set()
 
-    def items_in(self, slot: Slot) -> int:
+    def items_in(self, slot: Slot) -> list[tuple[Any, int]]:
         """
-        Count the input items that a slot's call was given.
+        Return the items that a slot's call was given, each with the index of its input item.
 
-        :param slot: the slot
+        :param slot: the slot, which has no result yet
         """
-        return 1
+        return [(slot.value, slot.index)]
 
-    def describe(self, slot: Slot, attempts: int) -> str:
+    def origin(self, index: int, attempts: int, task_name: str | None = None) -> str:
         """
         Say for a person where an error comes from, without any value.
 
-        :param slot: of the item that failed
+        :param index: of the input item that failed
         :param attempts: attempts made
+        :param task_name: of the task that raised it, by default the stage's
         """
         plural = "" if attempts == 1 else "s"
         return (
-            f"raised by task {self.name!r} for input item {slot.index} "
+            f"raised by task {task_name or self.name!r} for input item {index} "
             f"after {attempts} attempt{plural}"
         )
-
-    # Room for children
-
-    def may_add(self, slot: Slot) -> bool:
-        """
-        Tell whether a child of *slot* may be added now.
-
-        There is room, or the slot is the head of the whole line: nothing before it could make room.
-
-        :param slot: a slot of the stage's chain
-        """
-        window = self.run.window
-        return window.held < window.size or (
-            self.chain.head is slot and all(stage.is_idle for stage in self._following())
-        )
-
-    def _following(self) -> Iterator[Stage]:
-        """Yield the stages that begin the chains after this one, as far as they take what comes."""
-        point = self.next_point
-        while point is not None and point.takes_all:
-            yield point
-            point = point.next_point
-
-    @property
-    def is_idle(self) -> bool:
-        """For a stage that begins a chain: whether nothing in it goes on without more input."""
-        return self.chain.head is None
-
-    async def wait_for_room(self, slot: Slot) -> None:
-        """
-        Wait until a child of *slot* may be added, or is not wanted any more.
-
-        Not cancellable: the scopes around us may be those of a generator that is suspended
-        meanwhile, and what they cancel is the generator, at its next step.
-
-        :param slot: a slot of the stage's chain
-        :raises RunStopped: if the run stops, or the slot is dropped
-        """
-        window = self.run.window
-        chains = [self.chain, *(stage.chain for stage in self._following())]
-        for chain in chains:
-            chain.watched += 1
-        self._waiting += 1
-        self.relieve()
-        try:
-            while not (self.run.stopping or slot.done):
-                if not self.may_add(slot):
-                    event = window.enqueue()
-                elif self.is_crowded:
-                    window.hand_on()
-                    event = Event()
-                    self._turns.append(event)
-                else:
-                    break
-                slot.parked = event
-                try:
-                    with CancelScope(shield=True):
-                        await event.wait()
-                finally:
-                    slot.parked = None
-                    window.forget(event)
-        finally:
-            for chain in chains:
-                chain.watched -= 1
-            self._waiting -= 1
-        # We were woken because there is room; if it is for more than one, so is the wake-up.
-        window.hand_on()
-        if self.run.stopping or slot.done:
-            raise RunStopped
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether a call that has waited for room would be one too many at present."""
-        return False
-
-    def relieve(self) -> None:
-        """Look after those who wait: fewer calls run than before, or the head has changed."""
-        # Set first, forgotten afterwards: a KeyboardInterrupt in between must not lose any.
-        for event in self._turns:
-            event.set()
-        self._turns.clear()
-
-    def stop(self) -> None:
-        """Start no further call, and let those who wait see that the run stops."""
-        super().stop()
-        self.relieve()
 
     # Isolation of context variables
 

@@ -12,17 +12,15 @@ from ..error_handling import FAIL, SKIP, Decision, Replace
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .failures import ItemFailed
 
 
-async def verdict_on(
-    error: Exception, item: Any, attempts: int, options: TaskOptions
-) -> Decision | Replace:
+async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Decision | Replace:
     """
     Decide what becomes of an item.
 
-    :param error: what the last attempt raised
+    :param failed: what the last attempt raised, of the task or its fallback
     :param item: the item, or the batch
-    :param attempts: calls made
     :param options: of the task
     :raises Exception: what the handler or function raised
     :raises TypeError: if it returned something else than it may
@@ -30,7 +28,8 @@ async def verdict_on(
     name = options.task_name
     handler = options.error_handler
     if handler is not None:
-        pair: Any = handler.handle_error(error, item, name, attempts)
+        raised_by = failed.task_name or name
+        pair: Any = handler.handle_error(failed.error, item, raised_by, failed.attempts)
         if isawaitable(pair):
             pair = await pair
         if not (isinstance(pair, tuple) and len(pair) == 2):  # pyright: ignore[reportUnknownArgumentType]
@@ -43,12 +42,12 @@ async def verdict_on(
             return FAIL
         return SKIP if value is None else Replace(value)
     function: Any = options.on_error
-    answer = function(error, item)
+    answer = function(failed.error, item)
     if isawaitable(answer):
         answer = await answer
     if not isinstance(answer, (Decision, Replace)):
         raise TypeError(
-            f"on_error of task {name!r} must return FAIL, SKIP, RETRY or Replace(value), "
-            f"got a {type(answer).__name__}"
+            f"on_error of task {name!r} must return FAIL, SKIP, DIVERT, RETRY or "
+            f"Replace(value), got a {type(answer).__name__}"
         )
     return answer

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, get_cancelled_exc_class
 
+from .batch_call import BatchCall
 from .call import Call
 from .failures import CallFailed, RunStopped, add_note, examine
 from .kinds import ASYNC_GENERATOR, DROPPED, EXPANDED, GENERATOR
@@ -69,26 +70,22 @@ class WindingDown:
         :param stage: that works
         :param slot: what on, in the stage's chain
         :param work: raises nothing of the user's but in a :exc:`CallFailed`
-        :return: its result, or :data:`DROPPED`, also if it has failed
-        :raises CallFailed: for what is no ``Exception``
-        :raises RunStopped: if it has failed though the run stops
+        :return: its result, or :data:`DROPPED` if the slot has been, however the work has ended
+        :raises CallFailed: what it raised, if the slot has not been dropped or that ends a program
         """
         result: Any = DROPPED
         try:
             with CancelScope() as scope:
+                if slot.done:
+                    scope.cancel()
                 self._scopes[slot] = scope
                 try:
                     result = await work()
                 finally:
                     del self._scopes[slot]
         except CallFailed as failed:
-            if not _is_ordinary(failed.error, slot.done):
+            if not (slot.done and _is_ordinary(failed.error)):
                 raise
-            if self._run.stopping:
-                raise RunStopped from None  # nobody will come to this place any more
-            if not slot.done:
-                origin = failed.origin or stage.describe(slot, failed.attempts)
-                self.fail(stage.chain, slot, failed.error, origin)
         except RunStopped:
             if not slot.done:
                 raise
@@ -110,11 +107,14 @@ class WindingDown:
         """
         if not isinstance(error, Exception):
             return self._run.fail(error, origin)
+        if self._run.stopping:
+            return None  # nobody will come to this place any more
         position = self._position_of(chain)
         if position >= self._first_needed:
             self.failure, self._origin, self._position = error, origin, position
         self._drop_from(position, slot)
         self._run.cascade.close(chain)
+        return None
 
     def fail_after_all(self, error: BaseException, origin: str) -> None:
         """
@@ -189,7 +189,7 @@ class WindingDown:
 
 
 class CancellableCall(Call):
-    """A call that can be dropped with its item, and that fails at its item's place."""
+    """A call that can be dropped with its item."""
 
     @property
     def is_plain(self) -> bool:
@@ -205,8 +205,8 @@ class CancellableCall(Call):
         :param item: the item, or the batch
         :param expansion: passes on the values of a generator
         :param pacing: what :meth:`begin` returned, if it was called
-        :return: as any call, or :data:`DROPPED`, also if it has failed
-        :raises CallFailed: if it is to end the run at once
+        :return: as any call, or :data:`DROPPED`
+        :raises CallFailed: as any call
         """
         assert expansion is not None
         assert self._run is not None
@@ -224,8 +224,12 @@ class CancellableCall(Call):
             await expansion.pass_on(result, None)
         except BaseException as error:
             origin = f"raised by what took the place of a result of task {self.options.task_name!r}"
-            raise CallFailed(self._examined(error), 0, origin) from None
+            raise CallFailed(self._examined(error), 0, origin=origin) from None
         return EXPANDED
+
+
+class CancellableBatchCall(CancellableCall, BatchCall):
+    """The same for a call with a batch."""
 
 
 class UnpreparedCall(CancellableCall):
@@ -243,14 +247,14 @@ class UnpreparedCall(CancellableCall):
 
     async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
         pacing.end()
-        raise CallFailed(self._error, 0, self._origin)
+        raise CallFailed(self._error, 0, origin=self._origin)
 
 
-def _is_ordinary(error: BaseException, is_dropped: bool) -> bool:
-    """Whether an error is one of a call; or the cancellation of a dropped one, in a group."""
+def _is_ordinary(error: BaseException) -> bool:
+    """Whether an error of a dropped call is one of its own, or its cancellation, in a group."""
     if isinstance(error, Exception):
         return True
-    if not (is_dropped and isinstance(error, BaseExceptionGroup)):
+    if not isinstance(error, BaseExceptionGroup):
         return False
     # The kinds of the members are unknown to pyright.
     _, rest = error.split((Exception, get_cancelled_exc_class()))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

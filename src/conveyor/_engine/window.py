@@ -12,7 +12,8 @@ stages never wait for one another, and what a slow consumer fills up is, in the 
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import insort
+from itertools import count
 
 from anyio import Event
 
@@ -31,7 +32,16 @@ class Window:
         one batch needs, or one whose batches grow beyond what they need at first
     """
 
-    __slots__ = ("_expansions", "_source", "extra", "held", "resume_at", "size", "wanted")
+    __slots__ = (
+        "_expansions",
+        "_numbers",
+        "_source",
+        "extra",
+        "held",
+        "resume_at",
+        "size",
+        "wanted",
+    )
 
     def __init__(self, size: int, resting: int = 0, extra: int = 0) -> None:
         self.size = size
@@ -43,12 +53,25 @@ class Window:
         self.resume_at = max(size - max(1, size // 8), resting)
         self.wanted = False
         self._source: Event | None = None
-        self._expansions: deque[Event] = deque()
+        self._expansions: list[tuple[int, int, Event]] = []
+        self._numbers = count()
 
     @property
     def room(self) -> int:
         """Free places; negative after a head went beyond the window."""
         return self.size - self.held
+
+    def has_room(self, index: int, places: int = 1) -> bool:
+        """
+        Tell whether what becomes of an item may take places now.
+
+        Not those that one who waits is about to get, if its item came first (:meth:`enqueue`).
+
+        :param index: of the input item
+        :param places: how many
+        """
+        waiting = self._expansions
+        return self.held + places <= self.size and not (waiting and waiting[0][0] < index)
 
     def release(self, places: int = 1) -> None:
         """
@@ -68,10 +91,17 @@ class Window:
             event.set()
         await event.wait()
 
-    def enqueue(self) -> Event:
-        """Return an event that will be set when there is room for one; first come, first served."""
+    def enqueue(self, index: int) -> Event:
+        """
+        Return an event that will be set when there is room for one.
+
+        Those come first whose items came first. What becomes of them can leave soonest, and makes
+        room again; what becomes of later ones would fill the window and wait there for them.
+
+        :param index: of the input item that is becoming many
+        """
         event = Event()
-        self._expansions.append(event)
+        insort(self._expansions, (index, next(self._numbers), event))
         self.wanted = True
         return event
 
@@ -81,8 +111,7 @@ class Window:
 
         :param event: what :meth:`enqueue` returned
         """
-        if event in self._expansions:
-            self._expansions.remove(event)
+        self._expansions = [each for each in self._expansions if each[2] is not event]
 
     def hand_on(self) -> None:
         """Wake the next who waits, if there is room; called by an expansion that has ended."""
@@ -105,9 +134,9 @@ class Window:
         """Wake the next who waits."""
         # Expansions go first: they finish items that are here, the source brings new ones.
         if self._expansions:
-            # Not popleft().set(): a KeyboardInterrupt in between would leave somebody waiting.
-            self._expansions[0].set()
-            self._expansions.popleft()
+            # Not pop(0): a KeyboardInterrupt in between would leave somebody waiting.
+            self._expansions[0][2].set()
+            del self._expansions[0]
         elif self._source is not None:
             self._source.set()
             self._source = None

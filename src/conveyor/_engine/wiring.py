@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..data import NO_DATA
 from .batch_stage import BatchStage
+from .bypass import forward_outcomes_in_order
 from .grouped_stage import GroupedBatchStage
 from .ordering import ArrivalChain, OrderedChain
 from .process_stage import ProcessStage
@@ -99,6 +100,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     points: list[Stage] = []  # those that begin the chains after the first
     source = Source(run, (None,) if data is NO_DATA else data, chain, len(plans))
     upstream: Source | Stage = source
+    forward = forward_outcomes_in_order if run.routing.gives_outcomes else _forward_in_order
     for plan in plans:
         stage: Stage
         if plan.kind != "single" or (ordered and plan.starts_in_order):
@@ -110,7 +112,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
                 stage = batch_stage(run, plan, intake)
             else:
                 stage = single = SingleStage(run, plan)
-                intake.on_ready = partial(_forward_in_order, intake, single)
+                intake.on_ready = partial(forward, intake, single)
             points.append(stage)
         else:
             stage = single = SingleStage(run, plan)

@@ -67,7 +67,7 @@ FAULTS = [
     Fault(
         "a long list takes more room than there is",
         "_engine/stage.py",
-        "        if more - 1 <= window.room:\n",
+        "        if window.has_room(slot.index, more - 1):\n",
         "        if True:\n",
         ("test_window.py::test_long_lists_do_not_widen_the_window",),
     ),
@@ -104,18 +104,16 @@ FAULTS = [
         "_engine/stage.py",
         """\
         else:
-            await self.settle(slot, result)
-
-    async def settle""",
+            return await self.settle(slot, result)
+        await self.give_up""",
         """\
         else:
             await pacing.begin()
             try:
-                await self.settle(slot, result)
+                return await self.settle(slot, result)
             finally:
                 pacing.end()
-
-    async def settle""",
+        await self.give_up""",
         ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
     ),
     Fault(

@@ -398,7 +398,7 @@ FAULTS = [
     ),
     Fault(
         "the scopes of a generator cancel its wait for room",
-        "_engine/stage.py",
+        "_engine/room.py",
         "                    with CancelScope(shield=True):\n",
         "                    with CancelScope():\n",
         (

@@ -23,7 +23,7 @@ FAULTS = [
         "a failing call is swallowed",
         "_engine/single_stage.py",
         '                error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                self.run.fail(error, self.describe(slot, 1))\n",
+        "                self.run.fail(error, self.origin(slot.index, 1))\n",
         '                examine(error, f"task {self.name!r}", self.run)\n'
         "                self.discard(slot)\n"
         "                self.retire()\n",
@@ -32,8 +32,8 @@ FAULTS = [
     Fault(
         "a failing call that options surround is swallowed",
         "_engine/stage.py",
-        "            self.run.fail(failed.error, self.describe(slot, failed.attempts))\n",
-        "            self.discard(slot)\n",
+        "        await self.run.routing.route(self, slot, failed, self.items_in(slot))\n",
+        "",
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(
@@ -68,9 +68,9 @@ FAULTS = [
     ),
     Fault(
         "an item's value stands in the note on its error",
-        "_engine/stage.py",
-        'f"raised by task {self.name!r} for input item {slot.index} "',
-        'f"raised by task {self.name!r} for input item {slot.value!r} "',
+        "_engine/single_stage.py",
+        "self.origin(slot.index, 1)",
+        "self.origin(slot.value, 1)",
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(

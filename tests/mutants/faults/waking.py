@@ -167,7 +167,7 @@ FAULTS = [
     ),
     Fault(
         "a generator before an order point goes on whatever the window says",
-        "_engine/stage.py",
+        "_engine/room.py",
         "is slot and all(stage.is_idle for stage in self._following())\n",
         "is slot\n",
         ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
@@ -175,16 +175,33 @@ FAULTS = [
     Fault(
         "a full batch is taken for one that waits for more",
         "_engine/batch_stage.py",
-        "        return super().is_idle and not self._batcher.full\n",
+        "        return super().is_idle and not self.batcher.full\n",
         "        return super().is_idle\n",
         ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
     ),
     Fault(
         "the head of the line waits for the window",
-        "_engine/stage.py",
-        "        return window.held < window.size or (\n            self.chain.head is slot",
-        "        return window.held < window.size or (\n            self.chain.head is None",
+        "_engine/room.py",
+        "window.has_room(slot.index) or (\n            self.chain.head is slot",
+        "window.has_room(slot.index) or (\n            self.chain.head is None",
         ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
+    ),
+    Fault(
+        "room goes to whoever has waited longest",
+        "_engine/window.py",
+        "insort(self._expansions, (index, next(self._numbers), event))",
+        "self._expansions.append((index, next(self._numbers), event))",
+        ("test_window.py::test_room_goes_to_the_item_that_came_first",),
+    ),
+    Fault(
+        "who comes later takes the room that others wait for",
+        "_engine/window.py",
+        " and not (waiting and waiting[0][0] < index)",
+        "",
+        (
+            "test_window.py::test_nobody_takes_the_room_that_others_wait_for",
+            "test_window.py::test_items_that_become_many_do_not_wait_for_each_of_them",
+        ),
     ),
     Fault(
         "a head that is queued behind parked workers is not rescued",
@@ -254,7 +271,7 @@ FAULTS = [
     ),
     Fault(
         "who waits beside a rescued call is forgotten instead of woken",
-        "_engine/stage.py",
+        "_engine/room.py",
         "        for event in self._turns:\n            event.set()\n",
         "",
         (
@@ -264,7 +281,7 @@ FAULTS = [
     ),
     Fault(
         "who waits beside a rescued call is not told that the run ends",
-        "_engine/stage.py",
+        "_engine/room.py",
         """\
         super().stop()
         self.relieve()

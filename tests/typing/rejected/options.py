@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from conveyor import LoggingErrorHandler, Rate, batch_task, single_task
+from conveyor import (
+    CircuitBreaker,
+    Failed,
+    Failure,
+    LoggingErrorHandler,
+    Rate,
+    Success,
+    batch_task,
+    single_task,
+)
 
 
 async def text_length(text: str) -> int:
@@ -30,6 +39,10 @@ single_task(error_handler=LoggingErrorHandler)  # rejected
 single_task(retry_on=lambda error: "1")  # rejected
 single_task(deadline="1")  # rejected
 single_task(rate_limit=5)  # rejected
+single_task(max_retries=2, retry_budget=5)  # rejected
+single_task(circuit_breaker=5)  # rejected
+single_task(circuit_breaker=CircuitBreaker(when_open="skip"))  # rejected
+single_task(circuit_breaker=CircuitBreaker(counts=BaseException))  # rejected
 single_task(rate_limit=Rate("5"))  # rejected
 single_task(flatten="no")  # rejected
 single_task(on_error="skip_item")("not a function")  # rejected
@@ -57,3 +70,6 @@ task.replace(timeout="1")  # rejected
 batches.replace(max_size="3")  # rejected
 batches.max_size = 5  # rejected
 task.timeout = 3.0  # rejected
+Failed("not an error")  # rejected
+Failure(ValueError(), 1, 0, "work", 1).item = 2  # rejected
+Success("text", 0).value + 1  # rejected

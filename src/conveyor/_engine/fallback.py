@@ -1,0 +1,78 @@
+"""
+Another task in place of one that has failed for good.
+
+The call of a fallback is a call like any other, with options of its own around it; it passes its
+result on as that of the stage whose worker makes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .failures import CallFailed, examine
+
+if TYPE_CHECKING:
+    from ..plan import StagePlan
+    from .call import Call
+    from .expansion import Expansion
+    from .ledger import Counters
+    from .run import Run
+
+
+class Fallback:
+    """
+    What is called for the items for which a task has failed.
+
+    :param plan: of the other task
+    :param counters: of the stage
+    :param run: the run, if there is one
+    """
+
+    def __init__(self, plan: StagePlan, counters: Counters | None, run: Run | None) -> None:
+        self._plan = plan
+        self._counters = counters
+        self._run = run
+        self._call: Call | None = None
+
+    async def __call__(self, item: Any, expansion: Expansion | None, error: Exception) -> Any:
+        """
+        Make the call.
+
+        :param item: the item, or the batch
+        :param expansion: see :class:`.Call`
+        :param error: what the task failed with
+        :return: as of a :class:`.Call`
+        :raises ItemFailed: if the other task failed for good as well
+        :raises CallFailed: if something else failed, which is no fault of the item
+        """
+        if self._counters is not None:
+            self._counters.fallbacks += 1
+        try:
+            # Handling it here makes it the context of whatever is raised meanwhile.
+            raise error
+        except Exception:
+            try:
+                call = self._call or await self._prepare()
+                return await call(item, expansion)
+            except CallFailed as failed:
+                failed.task_name = failed.task_name or self._plan.name
+                if failed.error.__context__ is None and failed.error is not error:
+                    failed.error.__context__ = error  # one of ours, which nobody has raised yet
+                raise
+
+    async def _prepare(self) -> Call:
+        """Return the call, side inputs resolved and bound; the first item resolves them."""
+        from .batch_call import BatchCall
+        from .call import Call
+
+        plan, function = self._plan, self._plan.function
+        if plan.inputs:
+            try:
+                function = await plan.inputs.bind(function)
+            except BaseException as broken:
+                culprit = f"a side input of task {plan.name!r}"
+                raise CallFailed(examine(broken, culprit, self._run), 0) from None
+        if self._call is None:
+            make = BatchCall if plan.kind == "batch" else Call
+            self._call = make(function, plan.options, self._counters, self._run)
+        return self._call
