@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
     # In annotations: type variables, and aliases that exist for type checkers only.
     ("py:(class|obj)", r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data)"),
     # Sphinx before 8.2 does not find ``py:type`` from annotations.
-    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode)"),
+    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction)"),
 ]
 
 html_theme = "furo"

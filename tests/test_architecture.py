@@ -19,8 +19,10 @@ PURE = [
     "_engine/sizing.py",
     "_engine/backoff.py",
     "_engine/gcra.py",
+    "_engine/aimd.py",
     "_engine/circuit.py",
     "_engine/policy.py",
+    "_engine/lanes.py",
 ]
 DESCRIPTIONS = ["tasks.py", "pipeline.py", "decorators.py", "context.py", "error_handling.py"]
 BACKEND_SPECIFIC = "_engine/host.py"

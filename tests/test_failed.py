@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import anyio
@@ -18,12 +19,15 @@ from conveyor import (
     BatchTask,
     Failed,
     Failure,
+    Failures,
     Replace,
     RetryAfter,
     Success,
     batch_task,
+    single_task,
+    testing,
 )
-from helpers import arriving, current_time
+from helpers import BatchLog, arriving, current_time
 
 
 class TaskError(Exception):
@@ -418,7 +422,8 @@ async def test_a_smaller_batch_gives_a_list_too() -> None:
 
 
 async def test_without_failed_the_list_may_have_any_length() -> None:
-    """As ever."""
+    """As ever, also after there has been one somewhere."""
+    Failed(TaskError())
 
     @batch_task(max_size=3)
     def store(batch: list[int]) -> list[int]:
@@ -465,3 +470,54 @@ async def test_the_run_is_stopped_amid_repetitions() -> None:
         await anyio.sleep(2.5)
     await anyio.sleep(5)
     assert [when for when, _ in service.calls] == [0, 1, 2]
+
+
+# Random runs
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_random_runs_lose_no_item(seed: int, anyio_backend_name: str) -> None:
+    """Each item succeeds when its turn to do so comes, or fails after all attempts."""
+    random = Random(seed)
+    count, attempts = random.randrange(40), random.randrange(1, 4)
+    failures = {item: random.choice([0, 0, 0, 1, 2, 9]) for item in range(count)}
+    on_error: Any = random.choice(["fail", "divert", "skip_item"])
+    calls: Counter[int] = Counter()
+
+    @batch_task(
+        max_size=random.randrange(1, 7),
+        concurrency_limit=random.randrange(1, 4),
+        retry_attempts=attempts,
+        retry_delay=random.randrange(2),
+        on_error=on_error,
+    )
+    async def store(batch: list[int]) -> list[int | Failed]:
+        await anyio.sleep(random.randrange(3))
+        calls.update(batch)
+        return [Failed(TaskError()) if calls[i] <= failures[i] else i for i in batch]
+
+    @single_task(in_order=random.random() < 0.5)
+    async def nap(item: int) -> int:
+        await anyio.sleep(random.randrange(3))
+        return item
+
+    pipeline = (nap | store | nap | batch_task(max_size=2)(BatchLog())).with_context(
+        max_in_flight=random.choice([None, 18, 25])
+    )
+
+    async def play() -> tuple[list[Any], Failures]:
+        async with pipeline.outcomes(range(count)) as results:
+            outcomes = [outcome async for outcome in results]
+            assert results._run.window.held == 0
+            return outcomes, results.failures
+
+    outcomes, diverted = testing.run(play, backend=anyio_backend_name, seed=seed)
+    failed = [each for each in outcomes if isinstance(each, Failure)]
+    lost = [item for item in range(count) if failures[item] >= attempts]
+    assert [each.value for each in outcomes if isinstance(each, Success)] == [
+        item for item in range(count) if failures[item] < attempts
+    ]
+    assert [each.item for each in failed] == (lost if on_error == "fail" else [])
+    assert sorted(each.item for each in diverted) == (lost if on_error == "divert" else [])
+    assert all((each.index, each.attempts) == (each.item, attempts) for each in failed)
+    assert calls == {item: min(failures[item] + 1, attempts) for item in range(count)}

@@ -12,13 +12,21 @@ import anyio
 import pytest
 
 from conveyor import (
+    DIVERT,
+    FAIL,
+    SKIP,
     BaseTask,
     Context,
+    Decision,
+    Failed,
+    Failure,
     Pipeline,
     PipelineContext,
     Replace,
     RetryAfter,
     StreamClosedError,
+    Success,
+    TooManyErrorsError,
     batch_task,
     single_task,
 )
@@ -594,6 +602,24 @@ async def test_what_is_behind_the_end_of_the_program_is_not_delivered() -> None:
     received, error = await outcome(work, range(5))
     assert type(error) is KeyboardInterrupt
     assert received == [(0, 0)]
+
+
+async def test_a_dropped_call_may_end_the_program() -> None:
+    """Even then; unlike an error, that is not forgotten."""
+
+    @single_task
+    async def work(item: int) -> int:
+        try:
+            await anyio.sleep([9, 2, 5][item])
+        except anyio.get_cancelled_exc_class():
+            if item == 2:
+                raise KeyboardInterrupt from None
+            raise
+        raise Boom
+
+    received, error = await outcome(work, range(3))
+    assert (received, type(error)) == ([], KeyboardInterrupt)
+    assert current_time() == 2
 
 
 # Order points
@@ -1191,3 +1217,294 @@ async def test_completion_order_is_refused_at_the_latest_by_the_run() -> None:
     pipeline.context.execution_mode = "as_completed"
     with pytest.raises(ValueError, match=r"^failure='in_order' needs execution_mode='ordered'"):
         await pipeline([]).collect()
+
+
+# Other ways for failed items
+
+
+class Odd(Exception):
+    """What does not end a run."""
+
+
+def decide(error: Exception, item: Any) -> Decision:
+    return SKIP if isinstance(error, Odd) else FAIL
+
+
+async def test_an_item_that_is_skipped_ends_nothing() -> None:
+    """Neither before the failure nor behind it; and one that was dropped is not counted."""
+
+    @single_task(on_error=decide)
+    async def work(item: int) -> int:
+        try:
+            await anyio.sleep([1, 4, 9, 3, 1, 9][item])
+        except anyio.get_cancelled_exc_class():
+            raise Odd from None
+        if item in (1, 4):
+            raise Odd
+        if item == 3:
+            raise Boom(item)
+        return item
+
+    pipeline = work.with_context(failure="in_order")
+    async with pipeline(range(6)) as results:
+        assert [await anext(results), await anext(results)] == [0, 2]
+        with pytest.raises(Boom):
+            await anext(results)
+        assert results.stats().skipped == 2
+    assert current_time() == 9
+
+
+async def test_whoever_is_told_of_a_dropped_item_is_cancelled() -> None:
+    """A function that is told of diverted items works on those items."""
+    told: list[tuple[int, str, float]] = []
+
+    async def tell(failure: Failure) -> None:
+        try:
+            await anyio.sleep(5)
+        except anyio.get_cancelled_exc_class():
+            told.append((failure.index, "cancelled", current_time()))
+            raise
+        told.append((failure.index, "done", current_time()))
+
+    @single_task(on_error=lambda error, _: DIVERT if isinstance(error, Odd) else FAIL)
+    async def work(item: int) -> int:
+        await anyio.sleep([1, 2, 9, 3, 1][item])
+        if item in (1, 4):
+            raise Odd
+        if item == 3:
+            raise Boom
+        return item
+
+    received, error = await outcome(work, range(5), on_failure=tell)
+    assert (received, type(error)) == ([(1, 0), (9, 2)], Boom)
+    assert told == [(4, "cancelled", 3), (1, "done", 7)]
+
+
+async def test_a_function_that_is_told_fails_at_the_place_of_its_item() -> None:
+    """As the task itself would; later items are dropped, earlier ones are delivered."""
+    log = Log({0: 5, 1: 1, 2: 9}, fails=(1,))
+
+    async def tell(failure: Failure) -> None:
+        await anyio.sleep(1)
+        raise Odd
+
+    received, error = await outcome(single_task(log, on_error="divert"), range(3), on_failure=tell)
+    assert (received, type(error)) == ([(5, 0)], Odd)
+    assert log.cancelled == [(2, 2)]
+    assert type(error.__context__) is Boom
+    assert error.__notes__ == ["raised by on_failure for input item 1, which failed in task 'Log'"]
+
+
+async def test_a_function_that_is_told_ends_the_program() -> None:
+    """At once, as from anywhere."""
+
+    def tell(failure: Failure) -> None:
+        raise KeyboardInterrupt
+
+    log = Log({0: 5}, fails=(1,))
+    received, error = await outcome(single_task(log, on_error="divert"), range(2), on_failure=tell)
+    assert (received, type(error)) == ([], KeyboardInterrupt)
+    assert current_time() == 1
+
+
+async def test_failures_among_the_results_end_nothing() -> None:
+    """They have their places already."""
+    log = Log({0: 3, 1: 2, 2: 1}, fails=(1, 2))
+    stream = single_task(log).with_context(failure="in_order").outcomes(range(4))
+    assert [type(each) for each in await stream.collect()] == [Success, Failure, Failure, Success]
+    assert not log.cancelled
+
+
+@pytest.mark.parametrize("option", ["weight", "batch_by"])
+async def test_what_ends_a_run_of_outcomes_does_so_in_order(option: str) -> None:
+    """A mistake in the settings has its place, with the failures of items before and behind it."""
+
+    def measure(item: int) -> int:
+        if item == 5:
+            raise Odd
+        return 1
+
+    options: dict[str, Any] = {"max_weight": 2} if option == "weight" else {}
+    gather = batch_task(max_size=2, **{option: measure}, **options)(list)
+    # All of them come to the batches together.
+    first = Log({0: 5}, fails=(1, 4, 6))
+    pipeline = single_task(first) | gather
+    stream = pipeline.with_context(failure="in_order", max_in_flight=20).outcomes(range(10))
+    received = []
+    with pytest.raises(Odd):
+        async for each in stream:
+            received.append(each.value if isinstance(each, Success) else each.index)  # noqa: PERF401
+    assert received == [1, 0, 2, 4, 3]
+    assert stream._run.window.held == 0
+
+
+async def test_failures_behind_full_batches_are_dropped_with_those() -> None:
+    """They come later than the batch that fails."""
+    first = Log(fails=(4, 5, 8))
+
+    def broken(error: BaseException) -> bool:
+        raise Odd
+
+    @batch_task(max_size=2, max_retries=1, retry_on=broken)
+    async def second(batch: list[int]) -> list[int]:
+        await anyio.sleep(1)
+        if batch[0] == 2:
+            raise Boom
+        return batch
+
+    pipeline = (single_task(first) | second).with_context(failure="in_order")
+    stream = pipeline.outcomes(range(9))
+    received = []
+    with pytest.raises(Odd):
+        async for each in stream:
+            received.append(each.value)  # noqa: PERF401
+    assert received == [0, 1]
+    assert stream._run.window.held == 0
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+async def test_items_of_a_batch_that_fail(flatten: bool) -> None:
+    """The results of the items before one come out, if they are results of their own."""
+
+    @batch_task(max_size=4, flatten=flatten, concurrency_limit=3)
+    async def work(batch: list[int]) -> list[Any]:
+        await anyio.sleep(10 - batch[0])
+        return [Failed(Boom(item)) if item in (5, 6, 9) else item for item in batch]
+
+    received, error = await outcome(work, range(12))
+    assert values(received) == ([0, 1, 2, 3, 4] if flatten else [[0, 1, 2, 3]])
+    assert error.args == (5,)
+
+
+@pytest.mark.parametrize("limit", [{"max_errors": 1}, {"max_error_rate": 0.1}])
+async def test_too_many_errors_are_none_of_an_item(limit: dict[str, Any]) -> None:
+    """They end the run at once, also while it winds down."""
+    seconds = [9, 3, 4, 2, 5]
+
+    @single_task(on_error=decide)
+    async def work(item: int) -> int:
+        await anyio.sleep(seconds[item])
+        raise Boom if item == 3 else Odd
+
+    limit = {"min_error_sample": 1, **limit}
+    received, error = await outcome(work, range(5), **limit)
+    assert (received, type(error)) == ([], TooManyErrorsError)
+    assert current_time() == (4 if "max_errors" in limit else 3)
+
+
+async def test_the_rate_is_not_looked_at_behind_a_failure() -> None:
+    """What the consumer gets is the failure that the run ends with."""
+
+    @single_task(on_error=decide)
+    def work(item: int) -> int:
+        raise Boom if item else Odd
+
+    _, error = await outcome(work, range(2), max_error_rate=0.1, min_error_sample=100)
+    assert type(error) is Boom
+
+
+# Keys, priorities, caches, hedges
+
+
+async def test_items_that_wait_for_their_key_are_never_started() -> None:
+    """Neither those that wait for a call that is cancelled, nor for one that goes on."""
+    log = Log({0: 5, 1: 2, 3: 9}, fails=(1,))
+    pipeline = single_task(log, key=lambda item: item % 2)
+    received, error = await outcome(pipeline, range(8))
+    assert (received, error.args) == ([(5, 0)], (1,))
+    assert log.begun == [0, 1]
+
+
+async def test_earlier_items_go_on_in_their_lanes() -> None:
+    """Only those behind the failed one are forgotten."""
+    log = Log({0: 2, 1: 2, 2: 2, 6: 9}, fails=(4,))
+    received, error = await outcome(single_task(log, key="ababcad".__getitem__), range(7))
+    assert (received, error.args) == ([(2, 0), (2, 1), (4, 2), (4, 3)], (4,))
+    assert sorted(log.begun) == [0, 1, 2, 3, 4, 6]
+    assert log.cancelled == [(6, 1)]
+
+
+@pytest.mark.parametrize("option", ["key", "priority"])
+@pytest.mark.parametrize("shape", ["source", "list", "item"])
+async def test_a_failing_key_has_the_place_of_its_item(option: str, shape: str) -> None:
+    """It waits nowhere, and nobody works on it; nor on what came with it."""
+
+    asked = []
+
+    def measure(item: int) -> int:
+        asked.append(item)
+        if item == 3:
+            raise Boom(item)
+        return item
+
+    log = Log({0: 5, 2: 3})
+    options: dict[str, Any] = {option: measure}
+    last: Any = single_task(log, **options)
+    pipeline: Any = {
+        "source": last,
+        "list": single_task(lambda _: [*range(6)]) | last,
+        "item": single_task(lambda item: item) | last,
+    }[shape]
+    pipeline = pipeline.with_context(failure="in_order")
+    received = []
+    async with pipeline([0] if shape == "list" else range(6)) as results:
+        run = results._run
+        with pytest.raises(Boom) as caught:
+            async for item in results:
+                received.append(item)  # noqa: PERF401
+    assert received == [0, 1, 2]
+    assert caught.value.__notes__[0].startswith(f"raised by {option} of task 'Log'")
+    assert asked == [0, 1, 2, 3]
+    assert log.begun == [0, 1, 2]
+    assert run.window.held == 0
+
+
+async def test_a_failing_side_input_of_a_task_with_a_cache() -> None:
+    """It fails at the first item that comes to the task, also if its result is known."""
+
+    async def broken() -> int:
+        raise Boom
+
+    @single_task(cache={0: 0})
+    async def work(item: int, side: int) -> int:
+        return item
+
+    received, error = await outcome(work.with_inputs(side=broken()), range(3))
+    assert (received, type(error)) == ([], Boom)
+    assert error.__notes__ == ["raised by a side input of task 'work'"]
+
+
+async def test_a_dropped_item_is_not_looked_up() -> None:
+    """A store that takes its time is left like a call."""
+    asked: list[tuple[str, int]] = []
+
+    class Store:
+        async def get(self, key: int, default: Any) -> Any:
+            try:
+                await anyio.sleep(key)
+            except anyio.get_cancelled_exc_class():
+                asked.append(("cancelled", key))
+                raise
+            return default
+
+        async def set(self, key: int, value: Any) -> None:
+            asked.append(("set", key))
+
+    @single_task(cache=Store())
+    async def work(item: int) -> int:
+        if item == 2:
+            raise Boom
+        return item
+
+    received, error = await outcome(work, [3, 1, 2, 4])
+    assert (values(received), type(error)) == ([3, 1], Boom)
+    assert asked == [("set", 1), ("cancelled", 4), ("set", 3)]
+
+
+async def test_both_attempts_of_a_dropped_item_are_cancelled() -> None:
+    """The second, in a task of its own, as well."""
+    log = Log({0: 9, 1: 5, 2: 20}, fails=(1,))
+    received, error = await outcome(single_task(log, hedge_after=3), range(3))
+    assert (received, error.args) == ([(9, 0)], (1,))
+    # The first attempt with item 1 fails at 5, which leaves it to the second.
+    assert log.cancelled == [(2, 8), (2, 8), (0, 9)]

@@ -607,6 +607,15 @@ def test_what_is_no_task_with_a_function_is_refused(fallback: Any, start: str) -
             ),
         ),
         (
+            single_task(fallback=single.replace(key=len)),
+            single,
+            ValueError,
+            (
+                "has key, which would not hold: it is called for the items for which task 'work' "
+                "fails, as they do; leave key out"
+            ),
+        ),
+        (
             single_task(in_order=True, fallback=single.replace(in_order=True)),
             single,
             ValueError,
@@ -698,7 +707,7 @@ async def test_a_fallback_may_leave_out_what_has_failed() -> None:
 async def test_single_items_of_a_batch_fall_back_alone() -> None:
     """Each with a batch of its own, if the batch function names it; results keep their places."""
 
-    @batch_task(max_size=1)
+    @batch_task(max_size=4)
     async def ten_times(batch: list[int]) -> list[int]:
         return [10 * item for item in batch]
 
@@ -714,7 +723,7 @@ async def test_single_items_of_a_batch_fall_back_alone() -> None:
 async def test_an_item_that_fails_in_the_fallback_too_is_diverted() -> None:
     """As a failure of the task that it came to, with the error of the fallback."""
 
-    @batch_task(max_size=1)
+    @batch_task(max_size=4)
     async def worse(batch: list[int]) -> list[int]:
         raise FallbackError
 

@@ -112,7 +112,8 @@ async def test_as_completed_failures_come_when_they_happen() -> None:
 def test_outcomes_can_be_matched() -> None:
     """By their positional fields, the most important ones first."""
     found: list[Any] = []
-    for outcome in (Success(1, 0), Failure(TaskError(), 2, 3, "work", 1)):
+    failure = Failure(error=TaskError(), item=2, index=3, task_name="work", attempts=1)
+    for outcome in (Success(value=1, index=0), failure):
         match outcome:
             case Success(value, index):
                 found += [value, index]
@@ -349,11 +350,22 @@ async def test_what_is_no_exception_ends_the_run() -> None:
         return item
 
     received: list[Any] = []
-    for task in (work, work.replace(max_retries=1, retry_delay=0)):
+
+    def on_error(error: Exception, item: int) -> Any:
+        raise Interrupt
+
+    asking = single_task(concurrency_limit=1, on_error=on_error)(fail_at_two)
+    for task in (work, work.replace(max_retries=1, retry_delay=0), asking):
         with pytest.raises(Interrupt):
             async for each in task.outcomes(range(4)):
                 received += brief([each])
-    assert received == [0, 1, 0, 1]
+    assert received == [0, 1] * 3
+
+
+def fail_at_two(item: int) -> int:
+    if item == 2:
+        raise TaskError
+    return item
 
 
 async def failing_source() -> AsyncIterator[int]:
@@ -675,11 +687,12 @@ async def test_a_pause_is_none_of_a_failure() -> None:
     @single_task(max_retries=1)
     async def work(item: int) -> int:
         asked.append(item)
-        if len(asked) == 1:
+        if len(asked) < 4:
             raise RetryAfter(5)
         return item
 
     assert brief(await work.outcomes([1]).collect()) == [1]
+    assert current_time() == 15
 
 
 # What a failure holds

@@ -681,6 +681,7 @@ async def test_statistics_count_every_item() -> None:
                 skipped=1,
                 dropped=0,
                 retried=1,
+                limit=100,
             ),
             StageStatistics(
                 task_name="total",
@@ -692,6 +693,7 @@ async def test_statistics_count_every_item() -> None:
                 retried=0,
                 triggers={"size": 1},
                 batch_size=3,
+                limit=1,
             ),
         ),
         items_out=1,

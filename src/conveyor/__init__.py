@@ -24,10 +24,12 @@ Where things are:
 ``results``         the results of a run that is going on, one by one
 ``calls``           calling a task: awaited, iterated, or part of ``|``
 ``side_inputs``     arguments of a task besides the item
+``caching``         stores of results
 ``context``         settings of a run, and data shared by its tasks
 ``rate``            limits on how often calls begin
 ``circuit_breaker`` what leaves a service alone that fails all the time
 ``retry_budget``    limits on how many calls are repetitions
+``adaptive``        limits on how many are in flight that are found by trying
 ``threads``         blocking iterators as data
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
@@ -37,6 +39,8 @@ Where things are:
 =================== ===============================================================
 """
 
+from .adaptive import Adaptive
+from .caching import AsyncStore
 from .circuit_breaker import CircuitBreaker, CircuitState
 from .context import (
     Context,
@@ -60,6 +64,7 @@ from .error_handling import (
     Decision,
     ErrorAction,
     ErrorHandler,
+    KeyHaltedError,
     LedgerError,
     LoggingErrorHandler,
     Replace,
@@ -83,6 +88,8 @@ __all__ = [
     "FAIL",
     "RETRY",
     "SKIP",
+    "Adaptive",
+    "AsyncStore",
     "AsyncStream",
     "BaseTask",
     "BatchTask",
@@ -102,6 +109,7 @@ __all__ = [
     "Failure",
     "FailurePolicy",
     "Failures",
+    "KeyHaltedError",
     "LedgerError",
     "LoggingErrorHandler",
     "Outcome",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, get_args
 
+from .adaptive import Adaptive
 from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction
 from .rate import Rate
@@ -55,6 +56,11 @@ def check_function(option: str, value: object, task: str) -> None:
         raise TypeError(
             f"task {task!r}: {option} must be a plain function, got a coroutine function; find out "
             "in a task before this one what has to be waited for"
+        )
+    if isgeneratorfunction(value) or isasyncgenfunction(value):
+        raise TypeError(
+            f"task {task!r}: {option} must return its value, got a generator function; write "
+            "'return' in place of 'yield'"
         )
 
 
@@ -111,6 +117,20 @@ def check_rate_limit(rate: object, task: str) -> None:
         is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
         example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
         raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")
+
+
+def check_concurrency_limit(options: TaskOptions) -> None:
+    """Check how many calls may be in flight, or that it can be found."""
+    limit, task = options.concurrency_limit, options.task_name
+    if not isinstance(limit, Adaptive):
+        return check_count("concurrency_limit", limit, task, optional=True)
+    if options.max_size == "auto" and limit.tolerance is not None:
+        raise TypeError(
+            f"task {task!r}: max_size='auto' changes what calls take, so it cannot show whether "
+            "there are too many; write concurrency_limit=Adaptive(..., tolerance=None) to go by "
+            "errors alone, or give max_size a number"
+        )
+    return None
 
 
 def check_max_size(options: TaskOptions) -> None:

@@ -64,12 +64,18 @@ def check_fallback(fallback: FunctionTask[Any, Any] | None, options: TaskOptions
             f"{label} is a {kinds[0]} task, but will be called with {kinds[1]}; "
             f"make it a {need} task"
         )
-    if given.concurrency_limit is not None and given.concurrency_limit < options.limit:
+    if given.concurrency_limit is not None and given.limit < options.limit:
         raise ValueError(
-            f"{label} has concurrency_limit={given.concurrency_limit}, which would not hold: it is "
+            f"{label} has concurrency_limit={given.limit}, which would not hold: it is "
             f"called in place of task {task!r}, up to {options.limit} times at once; give it a "
-            f"rate_limit, or task {task!r} concurrency_limit={given.concurrency_limit}"
+            f"rate_limit, or task {task!r} concurrency_limit={given.limit}"
         )
+    for name in ("key", "priority", "cache"):
+        if getattr(given, name) is not None:
+            raise ValueError(
+                f"{label} has {name}, which would not hold: it is called for the items for which "
+                f"task {task!r} fails, as they do; leave {name} out"
+            )
     if given.in_order:
         raise ValueError(
             f"{label} has in_order=True, which would not hold: it is called in the order in which "

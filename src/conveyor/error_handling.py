@@ -24,6 +24,8 @@ __all__ = [
     "Decision",
     "ErrorAction",
     "ErrorHandler",
+    "KeyErrorAction",
+    "KeyHaltedError",
     "LedgerError",
     "LoggingErrorHandler",
     "OnError",
@@ -38,6 +40,9 @@ __all__ = [
 
 ErrorAction = Literal["fail", "skip_item", "skip_batch", "divert", "retry"]
 """What becomes of an item (or batch) whose last attempt failed."""
+
+KeyErrorAction = Literal["continue", "halt_key"]
+"""What becomes of the later items of a key of which one has been left out because it failed."""
 
 RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool | float]
 """
@@ -133,6 +138,14 @@ class LedgerError(ConveyorError, RuntimeError):
     Items went into a stage that neither came out nor were accounted for.
 
     A bug in this library, raised instead of handing over truncated results.
+    """
+
+
+class KeyHaltedError(ConveyorError):
+    """
+    With ``on_key_error="halt_key"``: an item was not called since one of its key has failed.
+
+    For the task's ``on_error`` or error handler, which decide what becomes of the item.
     """
 
 

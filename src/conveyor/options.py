@@ -10,8 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .adaptive import Adaptive
+from .caching import Store
 from .circuit_breaker import CircuitBreaker
-from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig, RetryOn
+from .error_handling import (
+    ErrorAction,
+    ErrorHandler,
+    KeyErrorAction,
+    OnError,
+    RetryConfig,
+    RetryOn,
+)
 from .rate import Rate
 from .retry_budget import RetryBudget
 
@@ -24,6 +33,9 @@ __all__ = [
     "BatchOptions",
     "BatchTaskOptions",
     "CommonOptions",
+    "LaneOptions",
+    "ReplacedOptions",
+    "ReplacedTaskOptions",
     "SingleOptions",
     "SingleTaskOptions",
 ]
@@ -48,11 +60,15 @@ class CommonOptions(TypedDict, total=False):
     ``task_name``
         Name in errors, logs and statistics; by default the function's.
     ``concurrency_limit``
-        Calls in flight; by default 100 for single tasks and 1 for batch tasks.
+        Calls in flight; by default 100 for single tasks and 1 for batch tasks. An
+        :class:`~conveyor.Adaptive` to find it by trying.
     ``timeout``
         Seconds per call and attempt; then the call is cancelled and fails with ``TimeoutError``.
     ``deadline``
         Seconds for all attempts of an item, delays included; then it has failed for good.
+    ``hedge_after``
+        Seconds until a second attempt begins beside the first, which takes long; the first of them
+        to succeed gives the result. For ``async def`` functions that may be called twice.
     ``rate_limit``
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``circuit_breaker``
@@ -73,18 +89,42 @@ class CommonOptions(TypedDict, total=False):
     retry_budget: RetryBudget | None
     error_handler: ErrorHandler | None
     task_name: str | None
-    concurrency_limit: int | None
+    concurrency_limit: int | Adaptive | None
     timeout: float | None
     deadline: float | None
+    hedge_after: float | None
     rate_limit: Rate | None
     circuit_breaker: CircuitBreaker | None
     in_order: bool
 
 
-# The decorators' overloads name ``flatten``, ``fallback`` and the sizes, hence the layers.
-class SingleOptions(CommonOptions, total=False):
+class LaneOptions(TypedDict, total=False):
     """
-    Keywords of ``@single_task`` but ``flatten`` and ``fallback``.
+    Keywords of ``@single_task`` that say which item is called next, if it needs a call.
+
+    ``key``
+        A function of the item that tells its key: of each key one call at a time, in input order.
+    ``on_key_error`` (default ``"continue"``)
+        ``"halt_key"``: once an item has been left out because it failed, the later ones of its key
+        fail with :exc:`~conveyor.KeyHaltedError` without being called. Needs ``key``.
+    ``priority``
+        A function of the item that tells how urgent it is, as a number of 0 or more, 0 the most
+        urgent: of the items that wait, that one is called first.
+    ``cache``
+        A mutable mapping, or an :class:`~conveyor.AsyncStore`, in which results are kept by ``key``
+        (by default the item itself): what it has is not called for again.
+    """
+
+    key: Callable[[Any], Hashable] | None
+    on_key_error: KeyErrorAction
+    priority: Callable[[Any], float] | None
+    cache: Store | None
+
+
+# The decorators' overloads name ``flatten``, ``fallback`` and the sizes, hence the layers.
+class SingleOptions(CommonOptions, LaneOptions, total=False):
+    """
+    Keywords of ``@single_task`` but ``flatten`` and ``fallback``: those of its bases, and this one.
 
     ``on_error`` (default ``"fail"``)
         ``"fail"``, ``"skip_item"``, ``"divert"`` (into ``results.failures``) or ``"retry"``
@@ -154,3 +194,11 @@ class BatchTaskOptions(BatchOptions, total=False):
     min_size: int
     max_size: MaxSize
     fallback: BatchTask[Any, Any] | None
+
+
+class ReplacedOptions(BatchOptions, LaneOptions, total=False):
+    """Keywords of ``replace()`` of any task, but ``flatten`` and the sizes."""
+
+
+class ReplacedTaskOptions(BatchTaskOptions, LaneOptions, total=False):
+    """Keywords of ``replace()`` of any task."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from ._hedge_checks import check_hedged_inputs
+from ._lane_checks import check_source, check_start_order
 from .side_inputs import SideInputs
 from .task_options import TaskOptions
 
@@ -44,6 +46,11 @@ class StagePlan:
         """Whether calls start in input order: asked for, or because they share a stream."""
         return self.options.in_order or self.inputs.has_stream
 
+    @property
+    def has_lanes(self) -> bool:
+        """Whether of some items one has to be over before the next can be called."""
+        return self.options.lane_key is not None
+
     def with_more_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StagePlan:
         """
         Return a plan with *args*, if any, in place of the positional side inputs and *kwargs* laid
@@ -58,7 +65,10 @@ class StagePlan:
                 f"task {self.name!r} serves the stream as a whole and takes no arguments besides "
                 "the data"
             )
-        return replace(self, inputs=self.inputs.updated(args, kwargs))
+        inputs = self.inputs.updated(args, kwargs)
+        check_hedged_inputs(inputs, self.options)
+        check_start_order(self.options, inputs)
+        return replace(self, inputs=inputs)
 
     def as_source(self) -> StagePlan:
         """
@@ -72,6 +82,7 @@ class StagePlan:
                 f"a pipeline that begins with {what} {self.name!r} needs data; "
                 "only a single task can be a source"
             )
+        check_source(self.options)
         return replace(
             self,
             function=partial(without_item, self.function),

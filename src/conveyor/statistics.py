@@ -34,6 +34,10 @@ class StageStatistics:
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     ``fallbacks`` is how often a fallback took over an item, or batch.
+    ``limit`` is how many calls may be in flight at present, which changes with an
+    :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
+    ``hedge_after``.
+    ``cache_hits`` needed no call, since the ``cache`` had their result.
     """
 
     task_name: str
@@ -48,6 +52,9 @@ class StageStatistics:
     diverted: int = 0
     failed: int = 0
     fallbacks: int = 0
+    limit: int = 0
+    hedged: int = 0
+    cache_hits: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class RunStatistics:
                 StageStatistics(
                     task_name=stage.name,
                     items_in=stage.items_taken,
-                    calls=stage.counters.taken,
+                    calls=stage.counters.taken - stage.counters.uncalled,
                     filtered=stage.counters.filtered,
                     skipped=stage.counters.skipped,
                     dropped=stage.counters.dropped,
@@ -104,6 +111,9 @@ class RunStatistics:
                     diverted=stage.counters.diverted,
                     failed=stage.counters.failed,
                     fallbacks=stage.counters.fallbacks,
+                    limit=stage.limit if stage.adaptive is None else stage.adaptive.limit,
+                    hedged=stage.counters.hedged,
+                    cache_hits=stage.counters.cache_hits,
                 )
                 for stage in given.stages
             ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._checks import (
     check_batch_by,
+    check_concurrency_limit,
     check_count,
     check_error_handler,
     check_flag,
@@ -21,8 +22,12 @@ from ._checks import (
     check_weight,
 )
 from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
+from ._hedge_checks import check_hedge_after
+from ._lane_checks import BATCH_KEYS, check_lanes
+from .adaptive import Adaptive
+from .caching import Store
 from .circuit_breaker import CircuitBreaker
-from .error_handling import ErrorAction, ErrorHandler, OnError, RetryConfig
+from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
 from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
 from .rate import Rate
 from .retry_budget import RetryBudget
@@ -48,6 +53,9 @@ _RETRY_FIELDS = {
 _BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
     SingleTaskOptions.__annotations__
 )
+_SINGLE_ONLY = frozenset(SingleTaskOptions.__annotations__) - frozenset(
+    BatchTaskOptions.__annotations__
+)
 _KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
 
@@ -62,9 +70,10 @@ class TaskOptions:
     retry_budget: RetryBudget | None = None
     fallback: FunctionTask[Any, Any] | None = None
     error_handler: ErrorHandler | None = None
-    concurrency_limit: int | None = None
+    concurrency_limit: int | Adaptive | None = None
     timeout: float | None = None
     deadline: float | None = None
+    hedge_after: float | None = None
     rate_limit: Rate | None = None
     circuit_breaker: CircuitBreaker | None = None
     flatten: bool = True
@@ -76,6 +85,10 @@ class TaskOptions:
     max_weight: float | None = None
     batch_by: Callable[[Any], Hashable] | None = None
     target_duration: float | None = None
+    key: Callable[[Any], Hashable] | None = None
+    on_key_error: KeyErrorAction = "continue"
+    priority: Callable[[Any], float] | None = None
+    cache: Store | None = None
 
     def __post_init__(self) -> None:
         name = self.task_name
@@ -85,7 +98,6 @@ class TaskOptions:
                 f"task {name!r}: give either error_handler or a function as on_error, not both; "
                 "the function can do all that a handler does"
             )
-        check_count("concurrency_limit", self.concurrency_limit, name, optional=True)
         check_count("min_size", self.min_size, name)
         check_max_size(self)
         check_number("timeout", self.timeout, name, zero=False)
@@ -98,6 +110,8 @@ class TaskOptions:
                 f"task {name!r}: timeout={self.timeout} of one attempt is longer than "
                 f"deadline={self.deadline} of all of them; leave timeout out"
             )
+        check_hedge_after(self)
+        check_concurrency_limit(self)
         check_weight(self)
         check_batch_by(self)
         check_error_handler(self.error_handler, name)
@@ -105,6 +119,7 @@ class TaskOptions:
         check_circuit_breaker(self.circuit_breaker, name)
         check_retry_budget(self.retry_budget, self)
         check_fallback(self.fallback, self)
+        check_lanes(self)
 
     @property
     def is_plain(self) -> bool:
@@ -113,13 +128,23 @@ class TaskOptions:
             self.retry.max_attempts == 1
             and self.timeout is None
             and self.deadline is None
+            and self.hedge_after is None
             and self.rate_limit is None
             and self.circuit_breaker is None
             and self.retry_budget is None
             and self.fallback is None
+            and not isinstance(self.concurrency_limit, Adaptive)
             and self.error_handler is None
             and self.on_error == "fail"
+            and self.lane_key is None
         )
+
+    @property
+    def lane_key(self) -> Callable[[Any], Hashable] | None:
+        """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
+        if self.key is None and self.cache is not None:
+            return _itself
+        return self.key
 
     @property
     def isolates_poison(self) -> bool:
@@ -128,10 +153,15 @@ class TaskOptions:
 
     @property
     def limit(self) -> int:
-        """Calls in flight, the default filled in: 100 for single tasks, 1 for batch tasks."""
-        if self.concurrency_limit is not None:
-            return self.concurrency_limit
-        return 1 if self.is_batch else 100
+        """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
+        return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
+
+    @property
+    def least_limit(self) -> int:
+        """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
+        if isinstance(self.concurrency_limit, Adaptive):
+            return self.concurrency_limit.max
+        return self.concurrency_limit or 1
 
     @property
     def batch_size(self) -> int:
@@ -190,6 +220,12 @@ class TaskOptions:
                     f"write @batch_task({name}={given[name]!r})"
                 )
 
+            if name in _SINGLE_ONLY and self.is_batch:
+                raise TypeError(
+                    f"task {self.task_name!r}: {name} is an option of single tasks; "
+                    + (BATCH_KEYS if name == "key" else "give it to the task before or after")
+                )
+
     def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
         flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
         config = given.get("retry_config")
@@ -234,6 +270,10 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+
+
+def _itself(item: Hashable) -> Hashable:
+    return item
 
 
 def name_of(func: Callable[..., Any]) -> str:

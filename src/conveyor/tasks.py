@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
+from ._hedge_checks import check_hedged_function, check_hedged_inputs
+from ._lane_checks import check_cacheable, check_start_order
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
@@ -20,14 +22,14 @@ from .plan import StagePlan, without_item
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
 from .task_options import TaskOptions, name_of
+from .task_settings import TaskSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .circuit_breaker import CircuitBreaker
-    from .options import BatchOptions, BatchTaskOptions
-    from .rate import Rate
-    from .retry_budget import RetryBudget
+    from .caching import Store
+    from .error_handling import KeyErrorAction
+    from .options import ReplacedOptions, ReplacedTaskOptions
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 
@@ -36,7 +38,7 @@ Out = TypeVar("Out", covariant=True)
 Self = TypeVar("Self", bound="FunctionTask[Any, Any]")
 
 
-class FunctionTask(BaseTask[In, Out]):
+class FunctionTask(TaskSettings, BaseTask[In, Out]):
     """
     A task that calls a function; immutable.
 
@@ -59,6 +61,10 @@ class FunctionTask(BaseTask[In, Out]):
 
     def _describe(self, func: Callable[..., Any], options: TaskOptions, inputs: SideInputs) -> None:
         check_measurable(func, options)
+        check_hedged_function(func, options)
+        check_hedged_inputs(inputs, options)
+        check_start_order(options, inputs)
+        check_cacheable(func, options)
         self.__dict__.update(
             func=func,
             options=options,
@@ -83,51 +89,6 @@ class FunctionTask(BaseTask[In, Out]):
                 "task.with_inputs(...) return a new task"
             )
         super().__setattr__(name, value)
-
-    @property
-    def concurrency_limit(self) -> int | None:
-        """Calls in flight at most; ``None`` for the default."""
-        return self.options.concurrency_limit
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds for each attempt; ``None`` for as long as it takes."""
-        return self.options.timeout
-
-    @property
-    def deadline(self) -> float | None:
-        """Seconds for all attempts of an item; ``None`` for as long as it takes."""
-        return self.options.deadline
-
-    @property
-    def rate_limit(self) -> Rate | None:
-        """How often calls begin; ``None`` for as often as they like."""
-        return self.options.rate_limit
-
-    @property
-    def circuit_breaker(self) -> CircuitBreaker | None:
-        """What lets no call begin after failures in a row; ``None`` for calls in any case."""
-        return self.options.circuit_breaker
-
-    @property
-    def retry_budget(self) -> RetryBudget | None:
-        """What its retries are paid from; ``None`` for retries without end."""
-        return self.options.retry_budget
-
-    @property
-    def fallback(self) -> FunctionTask[Any, Any] | None:
-        """The task that takes over an item for which this one has failed; ``None`` for none."""
-        return self.options.fallback
-
-    @property
-    def flatten(self) -> bool:
-        """Whether a returned list is spread into items."""
-        return self.options.flatten
-
-    @property
-    def in_order(self) -> bool:
-        """Whether calls start in input order."""
-        return self.options.in_order
 
     def stage_plan(self) -> StagePlan:
         """Return what the engine needs to know."""
@@ -168,10 +129,10 @@ class FunctionTask(BaseTask[In, Out]):
         min_size: int = ...,
         max_size: MaxSize = ...,
         fallback: FunctionTask[In, Out] | None = ...,
-        **options: Unpack[BatchOptions],
+        **options: Unpack[ReplacedOptions],
     ) -> Self: ...
     @overload
-    def replace(self, **options: Unpack[BatchTaskOptions]) -> FunctionTask[In, Any]: ...
+    def replace(self, **options: Unpack[ReplacedTaskOptions]) -> FunctionTask[In, Any]: ...
     def replace(self, **options: Any) -> Any:
         """
         Return a copy with other options.
@@ -242,6 +203,26 @@ class SingleTask(FunctionTask[In, Out]):
     """
 
     _kind = "single"
+
+    @property
+    def key(self) -> Callable[[Any], Hashable] | None:
+        """Tells the key of which one call is made at a time; ``None`` if all may overlap."""
+        return self.options.key
+
+    @property
+    def on_key_error(self) -> KeyErrorAction:
+        """What becomes of the later items of a key of which one was left out as it failed."""
+        return self.options.on_key_error
+
+    @property
+    def priority(self) -> Callable[[Any], float] | None:
+        """Tells how urgent an item is; ``None`` if all are alike."""
+        return self.options.priority
+
+    @property
+    def cache(self) -> Store | None:
+        """Where results are kept by key; ``None`` if every item is called."""
+        return self.options.cache
 
     if TYPE_CHECKING:
 

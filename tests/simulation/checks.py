@@ -16,6 +16,7 @@ from conveyor import RunStatistics, TooManyErrorsError
 from .behaviour import NO_ITEM
 from .failure_order import check_ending
 from .failures import is_same
+from .keys import check_lanes
 from .model import Expected, Fatal, expect
 from .outcomes import Lost
 from .scenario import Scenario
@@ -166,6 +167,7 @@ class _Check:
         for spec in self.scenario.stages:
             begun = self.journal.begun[spec.number]
             inputs = self.expected.inputs[spec.number]
+            self.found += check_lanes(self.journal, spec, inputs)
             if spec.kind != "single" or spec.is_generator or not self.scenario.ordered:
                 continue
             if spec.starts_in_order and begun != inputs[: len(begun)]:

@@ -33,6 +33,8 @@ class Idleness:
         """Look at the run as the clock is about to leave *now*."""
         for spec in self.prompt:
             busy, limit = self.journal.busy[spec.number], spec.effective_limit
+            if spec.adaptive is not None and self.is_at_limit(spec):
+                continue
             if busy < limit and (waiting := self.waiting(spec, now)) > 0:
                 self.journal.problem(
                     f"{waiting} item(s) waited for stage {spec.number}, which had "
@@ -40,10 +42,19 @@ class Idleness:
                 )
         self.check_window()
 
+    def is_at_limit(self, spec: StageSpec) -> bool:
+        """Say whether as many calls run as may at present, where that is found by trying."""
+        run = self.journal.run
+        # A stream that has been dropped takes the knowledge of its run with it.
+        limit = 0 if run is None else run.stages[spec.number].adaptive.limit
+        return bool(self.journal.running[spec.number] >= limit)
+
     def waiting(self, spec: StageSpec, now: float) -> int:
         """Return how many items a call could begin with."""
         arrivals = self.journal.arrivals[spec.number]
         started = self.journal.started[spec.number]
+        if spec.lanes is not None:
+            return len(self.journal.lanes.ready(spec))
         waiting = len(arrivals) - started
         if spec.kind == "single" or waiting >= spec.max_size:
             return waiting
@@ -89,6 +100,9 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
         or (scenario.ordered and spec.starts_in_order)
     ):
         return False
+    if spec.lanes is not None:
+        # Only of what comes from the source is it known which items have come.
+        return spec.number == 0 and sees_arrivals(scenario, spec)
     return spec.kind == "single" and (scenario.source.kind != "none" or spec.number > 0)
 
 

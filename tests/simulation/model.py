@@ -26,6 +26,7 @@ from .behaviour import (
     pick,
     weight_of,
 )
+from .keys import key_of_call
 from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
@@ -60,6 +61,7 @@ class Tally:
         self.dropped = 0
         self.retried = 0
         self.fallbacks = 0
+        self.cache_hits = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
         self.by_size: int | None = 0
         self.otherwise = 0
@@ -123,6 +125,9 @@ class _Model:
         self.stages = scenario.stages
         self.observed = observed
         self.expected = Expected()
+        # Of the last call.
+        self.succeeded = False
+        self.outputs: list[Any] = []
 
     def expect(self, prefix: str) -> Expected:
         expected = self.expected
@@ -130,7 +135,7 @@ class _Model:
         expected.fatals.update(each for each in stream if isinstance(each, Fatal))
         for spec in self.scenario.stages:
             expected.tallies.append(tally := Tally())
-            if self.scenario.ordered and spec.starts_in_order:
+            if self.scenario.ordered and spec.begins_chain:
                 stream = _until_failure(stream)
             expected.inputs.append(
                 [str(each) for each in stream if not isinstance(each, (Fatal, Lost))]
@@ -168,14 +173,30 @@ class _Model:
     def single(self, spec: StageSpec, stream: list[Any], tally: Tally) -> list[Any]:
         out: list[Any] = []
         position = 0
+        halted: set[int] = set()
+        known: dict[int, list[Any]] = {}
         for item in stream:
             if isinstance(item, (Fatal, Lost)):
                 out.append(item)
                 continue
             tally.items_in += 1
+            key = key_of_call(self.scenario.seed, spec, str(item))
+            if key in halted:
+                tally.skipped += 1
+                continue
+            if key in known:
+                tally.cache_hits += 1
+                tally.filtered += not known[key]
+                out += known[key]
+                continue
             tally.calls += 1
             if spec.side is None:
+                skipped = tally.skipped
                 out += self.call(spec, [str(item)], tally)
+                if spec.halts and tally.skipped > skipped:
+                    halted.add(key)
+                if spec.cached and self.succeeded:
+                    known[key] = self.outputs
             else:
                 out += self.with_side(spec, str(item), position, tally)
             position += 1
@@ -389,6 +410,7 @@ class _Model:
             if not is_retried(spec, attempt, played):
                 break
             tally.retried += 1
+        self.succeeded, self.outputs = played.error is None, played.outputs
         if played.error is None:
             tally.filtered += spec.shape == "filter" and not played.outputs
             return played.outputs

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from .adaptive import LimitSpec, with_limit
 from .outcomes import with_outcomes
 from .rescue import NO_RESCUE, Rescue, with_rescues
 
@@ -49,6 +50,7 @@ class StageSpec:
     shape: str = "value"
     is_async: bool = True
     limit: int | None = None
+    adaptive: LimitSpec | None = None  # then the limit is found by trying, up to ``limit``
     in_order: bool = False
     naps: tuple[int, ...] = (0,)
     turns: tuple[int, ...] = (0,)
@@ -69,6 +71,11 @@ class StageSpec:
     keys: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
     rescue: Rescue = NO_RESCUE
+    lanes: int | None = None  # keys of single calls
+    halts: bool = False
+    is_foreseen: bool = False  # in which order the items of a key come
+    urgent: bool = False
+    cached: bool = False
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -87,6 +94,11 @@ class StageSpec:
     @property
     def starts_in_order(self) -> bool:
         return self.kind != "single" or self.in_order or self.side == "stream"
+
+    @property
+    def begins_chain(self) -> bool:
+        """Whether it takes its items in input order, though it may not start them so."""
+        return self.starts_in_order or self.lanes is not None
 
     @property
     def effective_limit(self) -> int:
@@ -145,8 +157,11 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
+        # Here, since that module needs this one.
+        from .keys import with_keys
+
         scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
-        return _with_failures_in_order(scenario)
+        return with_keys(_with_failures_in_order(scenario))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:
@@ -181,7 +196,7 @@ class _Maker:
         count = self.pick([0, 1, 1, 2, 2, 2, 3, 3, 4, 5])
         if source.kind == "none":
             count = max(1, count)
-        stages = tuple(self.stage(number, source) for number in range(count))
+        stages = tuple(with_limit(self.seed, self.stage(number, source)) for number in range(count))
         return Scenario(
             seed=self.seed,
             ordered=self.ordered,

@@ -12,8 +12,10 @@ from anyio.lowlevel import checkpoint
 
 from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 
+from .adaptive import limit_of
 from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
+from .keys import lane_options
 from .model import SIDE_COUNT, Fatal
 from .processes import Process, nap
 from .scenario import StageSpec
@@ -59,7 +61,7 @@ class Stages:
         options: dict[str, Any] = {
             "task_name": name,
             "on_error": spec.on_error,
-            "concurrency_limit": spec.limit,
+            "concurrency_limit": limit_of(spec),
             "retry_attempts": spec.attempts,
             "retry_delay": spec.retry_delay,
             "retry_jitter": 0,
@@ -81,6 +83,7 @@ class Stages:
             return BatchTask(
                 self.function(spec), spec.min_size, max_size, max_wait=spec.max_wait, **options
             )
+        options.update(lane_options(self.world, spec))
         task: SingleTask[Any, Any] = SingleTask(self.function(spec), **options)
         if spec.side is not None:
             self.side_inputs.append(side := self.side_input(spec))

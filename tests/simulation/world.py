@@ -14,6 +14,7 @@ from typing import Any
 
 from anyio import current_time, get_cancelled_exc_class
 
+from .adaptive import Follower
 from .behaviour import (
     HEAVIEST,
     Attempt,
@@ -24,7 +25,9 @@ from .behaviour import (
     weight_of,
 )
 from .failure_order import Deadline
+from .failures import Boom
 from .idleness import Idleness, sees_arrivals
+from .keys import LaneWatch
 from .model import Fatal, Observed
 from .outcomes import text_of
 from .rescue import Rescuers
@@ -91,7 +94,9 @@ class Journal:
         self.cancelled_at = math.inf if cancel_at is None else cancel_at
         self._slack = _slack_of(scenario)
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
-        self._idleness = Idleness(self)
+        self.idleness = Idleness(self)
+        self.lanes = LaneWatch(self)
+        self._followers = {s.number: Follower(s) for s in scenario.stages if s.adaptive}
 
     def note(self, what: str, *details: Any) -> None:
         """Write an event down."""
@@ -103,7 +108,7 @@ class Journal:
         now = current_time()
         if now != self._now:
             if not (self.is_ending or self.is_stopping) and self._now < self.cancelled_at:
-                self._idleness.check(self._now)
+                self.idleness.check(self._now)
             self._now = now
 
     def problem(self, text: str) -> None:
@@ -123,6 +128,7 @@ class Journal:
         self.pulled += 1
         self.hold()
         self.arrive(0)
+        self.lanes.arrive(str(item))
         if self.pulled == self.scenario.source.count:
             self.is_all_pulled = True
 
@@ -183,6 +189,31 @@ class Journal:
         """A side input was cancelled: whoever asks for it now fails."""
         self.observed.lost_sides.add(spec.number)
         self.fail(Fatal(spec.number, "side", "cancelled"), error)
+
+    # Limits that are found by trying
+
+    def follow(self, call: Call) -> None:
+        """A call begins: is the limit what it has to be, and kept?"""
+        number = call.spec.number
+        follower = self._followers.get(number)
+        if follower is None or self.is_ending or self._now >= self.cancelled_at:
+            return
+        limit = self.run.stages[number].adaptive.limit
+        # A fallback calls something else; it is bounded by the most that the limit may be.
+        running = self.running[number] - self.open[f"a fallback of stage {number}"]
+        if running > limit:
+            self.problem(f"{running} calls run in stage {number}, {limit=}")
+        if follower.is_sure and limit != follower.limit:
+            self.problem(f"the limit of stage {number} is {limit}, not {follower.limit}")
+        follower.begin(call, self._now)
+
+    def unfollow(self, call: Call, error: BaseException | None) -> None:
+        """A call ends."""
+        follower = self._followers.get(call.spec.number)
+        if follower is not None and call in follower.flying:
+            is_cut = isinstance(error, get_cancelled_exc_class()) and call.is_late()
+            is_throttled = is_cut or isinstance(error, Boom)
+            follower.end(call, self._now, error is None, is_throttled)
 
     # Items
 
@@ -265,6 +296,7 @@ class Call:
             self.begin()
         journal.open[f"a call of stage {spec.number}"] += 1
         self.run()
+        journal.follow(self)
         return self
 
     def is_part_of_a_batch(self) -> bool:
@@ -280,6 +312,7 @@ class Call:
         if journal.deadline.is_passed(journal._now, self.text):
             journal.problem(f"stage {spec.number} called with {self.text}, later than a failure")
         self.check_age()
+        journal.lanes.begin(spec, self.text)
         journal.see(self.parts)
         journal.begun[spec.number].append(self.text)
         journal.started[spec.number] += len(self.parts)
@@ -357,6 +390,8 @@ class Call:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         journal, spec = self.journal, self.spec
         number = spec.number
+        journal.look()
+        journal.unfollow(self, error)
         journal.note("exit", number, self.text, kind.__name__ if kind else "")
         journal.running[number] -= 1
         journal.open[f"a call of stage {number}"] -= 1
@@ -386,7 +421,7 @@ class Call:
         elif self.is_fatal():
             self.fail_for_good(str(played.error or "boom"), error)
         elif not self.is_part:
-            self.settle(-len(self.parts))
+            self.settle(-len(self.parts), is_left_out=True)
 
     def fail_for_good(self, kind: str, error: BaseException) -> None:
         """The run ends, or the failure takes the places of the items."""
@@ -427,8 +462,9 @@ class Call:
                 self.journal.arrive(spec.number + 1)
             self.settle(len(outputs) - size)
 
-    def settle(self, places: int) -> None:
+    def settle(self, places: int, *, is_left_out: bool = False) -> None:
         """The call's worker is free, and so many places are taken or given back."""
+        self.journal.lanes.end(self.spec, self.text, is_left_out=is_left_out)
         self.journal.busy[self.spec.number] -= 1
         if not self.spec.isolates:
             self.journal.held += places

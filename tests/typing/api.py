@@ -13,6 +13,8 @@ from typing_extensions import Never, Unpack, assert_never, assert_type
 from conveyor import (
     DIVERT,
     FAIL,
+    Adaptive,
+    AsyncStore,
     AsyncStream,
     BaseTask,
     BatchTask,
@@ -318,6 +320,26 @@ assert_type(single_task(len, fallback=length), SingleTask[str, int])
 assert_type(length.replace(fallback=guarded), SingleTask[str, int])
 
 
+@single_task(
+    hedge_after=0.5,
+    concurrency_limit=Adaptive(
+        5,
+        50,
+        min=2,
+        throttled_by=lambda error: isinstance(error, OSError),
+        tolerance=3,
+        backoff=0.5,
+    ),
+)
+async def with_adaptive_limit(number: int) -> str:
+    return str(number)
+
+
+assert_type(with_adaptive_limit, SingleTask[int, str])
+assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
+assert_type(with_adaptive_limit.hedge_after, float | None)
+
+
 async def decide(error: Exception, item: int) -> Decision | Replace:
     return Replace("") if item else FAIL
 
@@ -340,6 +362,40 @@ assert_type(with_batch_decision, BatchTask[int, str])
 @single_task(retry_on=lambda error: 2.5 if error.args else False)
 async def with_delay(number: int) -> str:
     return str(number)
+
+
+class Keeper:
+    async def get(self, key: int, default: object) -> object:
+        return default
+
+    async def set(self, key: int, value: str) -> None:
+        pass
+
+
+keeper: AsyncStore = Keeper()
+kept: dict[int, str] = {}
+
+
+@single_task(cache=kept, key=lambda user: user)
+async def with_cache(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_cache, SingleTask[int, str])
+assert_type(with_cache.replace(cache=Keeper()), SingleTask[int, str])
+
+
+@single_task(
+    key=lambda user: user % 7,
+    priority=lambda user: user / 2,
+    on_key_error="halt_key",
+    on_error="skip_item",
+)
+async def with_key(user: int) -> str:
+    return str(user)
+
+
+assert_type(with_key, SingleTask[int, str])
 
 
 @single_task(retry_config=RetryConfig(max_attempts=2), flatten=True)

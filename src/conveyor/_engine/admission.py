@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from anyio import Lock, Semaphore, current_time, sleep_until
+from anyio import Lock, current_time, sleep_until
 
-from .pacing import Pacing
+from .pacing import Limiter, Pacing
 
 if TYPE_CHECKING:
     from ..rate import Rate
@@ -25,10 +25,10 @@ class Admission:
     Lets the attempts of one stage begin.
 
     :param rate: the task's rate limit, if any
-    :param limiter: the run's limit on calls in flight, if any
+    :param limiter: the limit on calls in flight, if any; see :class:`.Pacing`
     """
 
-    def __init__(self, rate: Rate | None, limiter: Semaphore | None) -> None:
+    def __init__(self, rate: Rate | None, limiter: Limiter | None) -> None:
         self._rate = rate
         self._limiter = limiter
         self._has_paused = False

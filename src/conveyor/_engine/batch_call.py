@@ -100,7 +100,7 @@ class BatchCall(Call):
                 entries[place] = failure
                 continue
             try:
-                verdict = await self._verdict(failure, batch[place], progress)
+                verdict = await self._verdict(failure, batch[place], progress.calls)
             except CallFailed as broken:
                 if broken.decision is None:
                     raise
@@ -173,8 +173,7 @@ class BatchCall(Call):
     async def _anew(self, part: list[Any]) -> list[Any]:
         """Call with a part of a batch, which has attempts and a deadline of its own."""
         try:
-            # The bare call: what surrounds that with the whole batch is around this one already.
-            result = await super().__call__(part)
+            result = await self(part)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:

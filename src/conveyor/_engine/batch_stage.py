@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from contextvars import copy_context
+from functools import partial
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,6 @@ from .isolation import differs
 from .kinds import EXPANDED
 from .sequence import Chain, Slot
 from .stage import Stage
-from .winding_down import CancellableBatchCall
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -72,8 +72,7 @@ class BatchStage(Stage):
 
         :param function: the user's, side inputs bound
         """
-        kind = BatchCall if self.run.winding_down is None else CancellableBatchCall
-        return kind(function, self.plan.options, self.counters, self.run)
+        return BatchCall(function, self.plan.options, self.counters, self.run, self.adaptive)
 
     @property
     def batch_size(self) -> int:
@@ -284,7 +283,9 @@ class BatchStage(Stage):
             failed: CallFailed | None = None
             result: Any = None
             try:
-                result = await call(part.value, expansion, pacing)
+                result = await self.attended(
+                    part, expansion, partial(call, part.value, expansion, pacing)
+                )
             except CallFailed as raised:
                 failed = raised.with_traceback(None)
             pacing = None

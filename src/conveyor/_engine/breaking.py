@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyio import Lock, Semaphore
+from anyio import Lock
 
 from ..error_handling import CircuitOpenError
 from .admission import Admission
@@ -22,7 +22,7 @@ from .admission import Admission
 if TYPE_CHECKING:
     from ..circuit_breaker import CircuitBreaker
     from ..rate import Rate
-    from .pacing import Pacing
+    from .pacing import Limiter, Pacing
 
 
 class _Refused(Exception):
@@ -72,9 +72,7 @@ class GuardedAdmission(Admission):
     :param breaker: the task's
     """
 
-    def __init__(
-        self, rate: Rate | None, limiter: Semaphore | None, breaker: CircuitBreaker
-    ) -> None:
+    def __init__(self, rate: Rate | None, limiter: Limiter | None, breaker: CircuitBreaker) -> None:
         super().__init__(rate, limiter)
         self._breaker = breaker
         self._order = Lock(fast_acquire=True)

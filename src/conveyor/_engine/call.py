@@ -14,43 +14,43 @@ be retried, or replaced, until its first value has been passed on, since nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import CO_COROUTINE
-from types import FunctionType, MethodType
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
+from anyio.lowlevel import checkpoint_if_cancelled
 
-from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
+from ..error_handling import RETRY, RetryAfter
+from .adaptive_limit import PredicateFailed
 from .admission import Admission
 from .backoff import delay_after
 from .breaking import GuardedAdmission
-from .failures import CallFailed, ItemFailed, examine
+from .failures import CallFailed, ItemFailed, RunStopped
 from .fallback import Fallback
-from .kinds import ASYNC_GENERATOR, AWAITABLE, EXPANDED, GENERATOR, Kinds
+from .hedging import Hedge, generator_error
+from .kinds import (
+    ASYNC_GENERATOR,
+    AWAITABLE,
+    EXPANDED,
+    GENERATOR,
+    GIVEN_UP,
+    Kinds,
+    is_coroutine_function,
+)
 from .pacing import Pacing
 from .policy import Progress
-from .verdict import verdict_on
+from .verdict import Deciding
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .adaptive_limit import AdaptiveLimit
     from .breaking import Passage
     from .expansion import Expansion
     from .ledger import Counters
     from .run import Run
 
 
-_DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
-
-
-class GivenUp:
-    """Type of :data:`GIVEN_UP`."""
-
-
-GIVEN_UP = GivenUp()
-"""Result of attempts none of which has succeeded."""
-
-
-class Call:
+class Call(Deciding):
     """
     A user's function with everything its options put around it.
 
@@ -58,6 +58,7 @@ class Call:
     :param options: of the task
     :param counters: where retries are counted
     :param run: the run it is part of; without one it is made in a task of the user's own
+    :param adaptive: the limit of the stage, if that has to be found; it contains the run's
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Call:
         options: TaskOptions,
         counters: Counters | None = None,
         run: Run | None = None,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self.function = function
         self.options = options
         self._counters = counters
         self._run = run
-        self._limiter = None if run is None else run.limiter
+        self._adaptive = adaptive
+        self._limiter = adaptive or (None if run is None else run.limiter)
         self._kinds = Kinds()
         rate, breaker = options.rate_limit, options.circuit_breaker
         self._admission = (
@@ -87,25 +90,26 @@ class Call:
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        gives_outcomes = self._run is not None and self._run.routing.gives_outcomes
-        return self.options.is_plain and self._limiter is None and not gives_outcomes
+        run = self._run
+        if run is not None and (run.routing.gives_outcomes or run.winding_down is not None):
+            return False
+        return self.options.is_plain and self._limiter is None
 
     @property
     def is_async(self) -> bool:
         """Whether the function is an ``async def``, and each of its results is to be awaited."""
-        function = self.function
-        if isinstance(function, MethodType):
-            function = function.__func__
-        if not isinstance(function, FunctionType):
-            return False
-        return bool(function.__code__.co_flags & CO_COROUTINE)
+        return is_coroutine_function(self.function)
 
     async def begin(self) -> Pacing:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
         return await self._admission.begin()
 
     async def __call__(
-        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
+        self,
+        item: Any,
+        expansion: Expansion | None = None,
+        pacing: Pacing | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """
         Make the call.
@@ -114,11 +118,12 @@ class Call:
         :param expansion: passes on the values of a generator; without it a generator is returned
             as it is
         :param pacing: what :meth:`begin` returned, if it was called
+        :param progress: is told how far the calls come, for whoever wants to know
         :return: the result, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good; tells what becomes of the item
         """
         pacing = pacing or Pacing(self._limiter)
-        progress = Progress()
+        progress = progress or Progress()
         await self._admit(item, pacing, progress)
         return await self._finish(item, expansion, pacing, progress)
 
@@ -137,16 +142,11 @@ class Call:
                 if raised.is_decided:
                     raise
                 failed = raised
-            verdict = await self._verdict(failed, item, progress)
+            verdict = await self._verdict(failed, item, progress.calls)
             begun = expansion is not None and expansion.passed_on > 0
-            if verdict is RETRY:
-                if not begun and self._may_add(pacing, progress):
-                    continue
-                verdict = FAIL
-            if isinstance(verdict, Replace):
-                return verdict.value
-            failed.decision = verdict
-            raise failed
+            if verdict is RETRY and not begun and self._may_add(pacing, progress):
+                continue
+            return self._outcome(verdict, failed)
 
     async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
         """Return the result of the fallback; raise what has failed, in the end."""
@@ -178,14 +178,18 @@ class Call:
                     self._counters.retried += 1
                 if progress.delay is not None:
                     await sleep(progress.delay)
+                await checkpoint_if_cancelled()
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
-                if self._is_watched:
-                    return await self._watched(item, expansion, pacing, progress)
-                return await self._attempt(item, expansion, pacing)
+                if self.options.hedge_after is not None:
+                    return await self._hedged(item, pacing, progress)
+                return await self._once(item, expansion, pacing, progress)
             except CallFailed:
                 raise
+            except PredicateFailed as broken:
+                examined = self._examined(broken.error, "throttled_by of ")
+                raise CallFailed(examined, progress.calls) from None
             except BaseException as raised:
                 error = self._examined(raised)
             if not isinstance(error, Exception):
@@ -235,8 +239,11 @@ class Call:
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
+            # While it waited to begin, or failed where nobody can cancel it:
+            if self._run is not None and self._run.stopping:
+                raise RunStopped
             if expansion is not None:
-                expansion.check()  # it waited to begin, or failed where nobody can cancel it
+                expansion.check()
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
@@ -246,6 +253,14 @@ class Call:
         finally:
             pacing.scope = None
             pacing.end()
+
+    async def _once(
+        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
+    ) -> Any:
+        """Make one attempt, for all who are to learn how it ends."""
+        if self._is_watched:
+            return await self._watched(item, expansion, pacing, progress)
+        return await self._attempt(item, expansion, pacing)
 
     async def _watched(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
@@ -283,7 +298,33 @@ class Call:
             examined = self._examined(broken, "circuit breaker of ")
             raise CallFailed(examined, progress.calls) from None
 
+    async def _hedged(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
+        assert self.options.hedge_after is not None
+        other = Pacing(self._limiter)
+        beside = Progress()
+        beside.calls = 1
+
+        async def second() -> Any:
+            await self._admit(item, other, beside)
+            await hedge.begin_second(other)
+            if self._counters is not None:
+                self._counters.hedged += 1
+            return await self._whole(item, other, beside)
+
+        hedge = Hedge(self.options.hedge_after, self._examined)
+        return await hedge.run(partial(self._whole, item, pacing, progress), second)
+
+    async def _whole(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
+        result = await self._once(item, None, pacing, progress)
+        if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):
+            raise generator_error(self.options.task_name)
+        return result
+
     async def _invoke(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        if self._adaptive is not None and pacing.meter is None:
+            # Which comes back here with a meter.
+            return await self._adaptive.measure(self._invoke, item, expansion, pacing)
         result = self.function(item)
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:
@@ -293,22 +334,3 @@ class Call:
             await expansion.pass_on(result, pacing)
             return EXPANDED
         return result
-
-    def _examined(self, error: BaseException, role: str = "") -> BaseException:
-        return examine(error, f"{role}task {self.options.task_name!r}", self._run)
-
-    async def _verdict(
-        self, failed: ItemFailed, item: Any, progress: Progress
-    ) -> Decision | Replace:
-        """Decide what becomes of the item: ask the error handler, or ``on_error``."""
-        if self.options.error_handler is None and isinstance(self.options.on_error, str):
-            return _DECISIONS[self.options.on_error]
-        role = "on_error of " if self.options.error_handler is None else "error handler of "
-        try:
-            # Handling it here makes the error the context of whatever those who are asked raise.
-            raise failed.error
-        except Exception:
-            try:
-                return await verdict_on(failed, item, self.options)
-            except BaseException as broken:
-                raise CallFailed(self._examined(broken, role), progress.calls, FAIL) from None

@@ -70,9 +70,10 @@ class GroupedBatchStage(BatchStage):
             except BaseException as error:
                 error = examine(error, f"{option} of task {self.name!r}", self.run)
                 origin = f"raised by {option} of task {self.name!r} for input item {slot.index}"
-                # Back to their places: this one is that of the failure, the others are later.
-                for each in reversed(slots[position:]):
-                    self._intake.insert_before(self._intake.root.next, each)
+                if self.run.winding_down is not None:
+                    # Back to their places: this one is that of the failure, the others are later.
+                    for each in reversed(slots[position:]):
+                        self._intake.insert_before(self._intake.root.next, each)
                 self.run.routing.end_run(self._intake, slot, error, origin)
                 return True
         return False

@@ -6,6 +6,8 @@ the engine's own.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Generator
+from inspect import CO_COROUTINE
+from types import FunctionType, MethodType
 
 
 class Expanded:
@@ -48,3 +50,24 @@ class Kinds(dict[type, int]):
             kind = GENERATOR
         self[cls] = kind
         return kind
+
+
+class GivenUp:
+    """Type of :data:`GIVEN_UP`."""
+
+
+GIVEN_UP = GivenUp()
+"""Result of attempts none of which has succeeded."""
+
+
+def is_coroutine_function(function: object) -> bool:
+    """
+    Tell whether a function is an ``async def``, so that each of its results is to be awaited.
+
+    :param function: any
+    """
+    if isinstance(function, MethodType):
+        function = function.__func__
+    if not isinstance(function, FunctionType):
+        return False
+    return bool(function.__code__.co_flags & CO_COROUTINE)

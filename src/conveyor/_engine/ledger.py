@@ -23,22 +23,26 @@ class Counters:
 
     ``taken``, ``left``, ``added`` and ``failed`` are the ledger: slots that came in, that ended
     here without a result, that an expansion linked in, and that hold a failure and pass by all that
-    follows. The others are for people, in items; ``triggers`` in batches that left for each.
+    follows. The others are for people, in items; ``triggers`` in batches that left for each. Of
+    ``taken``, ``uncalled`` needed no call, or were refused one.
     """
 
     __slots__ = (
         "added",
+        "cache_hits",
         "diverted",
         "dropped",
         "failed",
         "fallbacks",
         "filtered",
+        "hedged",
         "left",
         "merged",
         "retried",
         "skipped",
         "taken",
         "triggers",
+        "uncalled",
     )
 
     def __init__(self) -> None:
@@ -51,8 +55,11 @@ class Counters:
         self.failed = 0
         self.retried = 0
         self.fallbacks = 0
+        self.hedged = 0
         self.dropped = 0
         self.merged = 0
+        self.uncalled = 0
+        self.cache_hits = 0
         self.triggers: Counter[BatchTrigger] = Counter()
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..error_handling import SKIP
 from .batch_call import BatchCall, Parts
+from .caching import call_for
 from .call import Call
 from .failures import CallFailed, add_note, examine
 
@@ -39,7 +40,7 @@ async def call_once(
     if task.options.is_batch and args:
         call: Call = BatchCall(lambda batch: function(batch, *args[1:], **kwargs), options)
     else:
-        call = Call(lambda _: function(*args, **kwargs), options)
+        call = call_for(lambda _: function(*args, **kwargs), options)
     try:
         result = await call(args[0] if args else None)
         if isinstance(result, Parts):

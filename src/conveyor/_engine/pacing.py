@@ -5,12 +5,15 @@ What one call of a user's function is given while it runs: time, and a share of 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import CancelScope, Semaphore, WouldBlock, current_time
 
 if TYPE_CHECKING:
+    from .adaptive_limit import AdaptiveLimit, Meter
     from .breaking import Passage
+
+Limiter: TypeAlias = "Semaphore | AdaptiveLimit"
 
 
 class Pacing:
@@ -20,15 +23,17 @@ class Pacing:
     All of them stop while the call's generator waits for room downstream: that wait is ours, not
     its own.
 
-    :param limiter: the run's limit on calls in flight, if any
+    :param limiter: the limit on calls in flight, if any: the run's, or a stage's that contains it
+    :ivar meter: of the present attempt, if it is measured
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
     :ivar passage: of the present attempt, if a circuit breaker has let it through
     """
 
-    __slots__ = ("_holding", "_limiter", "_paused", "passage", "scope", "total")
+    __slots__ = ("_holding", "_limiter", "_paused", "meter", "passage", "scope", "total")
 
-    def __init__(self, limiter: Semaphore | None) -> None:
+    def __init__(self, limiter: Limiter | None) -> None:
+        self.meter: Meter | None = None
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
         self.passage: Passage | None = None
@@ -85,6 +90,8 @@ class Pacing:
         for scope in scopes:
             self._paused.append((scope, scope.deadline - current_time()))
             scope.deadline = math.inf
+        if self.meter is not None:
+            self.meter.stop()
         self.end()
         if self.passage is not None:
             self.passage.leave()
@@ -92,6 +99,8 @@ class Pacing:
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""
         await self.begin()
+        if self.meter is not None:
+            self.meter.go_on()
         while self._paused:
             scope, remaining = self._paused.pop()
             scope.deadline = current_time() + remaining

@@ -108,8 +108,15 @@ class Routing:
         else:
             self._run.winding_down.fail(chain, place, error, origin)
 
-    def check_errors(self) -> None:
-        """At the end of the data, see once more that there were not too many errors."""
+    def conclude(self) -> None:
+        """All results have been delivered; see whether there is a failure behind them."""
+        winding_down = self._run.winding_down
+        if winding_down is not None:
+            winding_down.conclude()
+        if not self._run.stopping:
+            self._check_errors()
+
+    def _check_errors(self) -> None:
         reason = self._limits.exceeded(self._errors, self._run.source.pulled)
         if reason is not None and self._last is not None:
             cause, origin = self._last
@@ -166,7 +173,7 @@ class Routing:
         self._errors += len(items)
         if self._limits.are_set:
             self._last = failed.error, _origin(stage, failed, items[-1])
-            self.check_errors()
+            self._check_errors()
 
 
 def _origin(stage: Stage, failed: CallFailed, item: tuple[Any, int]) -> str:

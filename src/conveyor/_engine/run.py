@@ -96,6 +96,16 @@ class Run:
         # Not in those of the caller, which may be a worker amid an item's call.
         self._variables.run(self._task_group.start_soon, function, *args)
 
+    def ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        """
+        Call a function of the user's that belongs to no item's call, in the run's own variables.
+
+        :param function: is not awaited
+        :param args: for it
+        :return: what it returns
+        """
+        return self._variables.copy().run(function, *args)
+
     # Life
 
     async def execute(self) -> None:
@@ -151,10 +161,7 @@ class Run:
     def end(self) -> None:
         """The consumer has everything; called when the last chain is exhausted."""
         if not self.stopping:
-            if self.winding_down is not None:
-                self.failure = self.winding_down.outcome()
-            if self.failure is None:
-                self.routing.check_errors()
+            self.routing.conclude()
             self._completed = self.failure is None
             self.stop()
 

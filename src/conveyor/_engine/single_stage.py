@@ -26,6 +26,7 @@ from .window import BURST
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .lanes import ItemQueue
     from .run import Run
 
 
@@ -40,7 +41,7 @@ class SingleStage(Stage):
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan)
-        self.queue: deque[Slot] = deque()
+        self.queue: ItemQueue[Slot] = deque()
         self.preceding: list[SingleStage] = []
         self._rescuing = False
 
@@ -84,11 +85,9 @@ class SingleStage(Stage):
         :param dropped: slots of the stage's chain
         :return: those of them that were queued
         """
-        queued = {slot for slot in self.queue if slot in dropped}
-        kept = [slot for slot in self.queue if slot not in queued]
-        self.queue.clear()
-        self.queue.extend(kept)
-        return queued
+        waiting = [self.queue.popleft() for _ in range(len(self.queue))]
+        self.queue.extend(slot for slot in waiting if slot not in dropped)
+        return {slot for slot in waiting if slot in dropped}
 
     def worker(self) -> Coroutine[Any, Any, None]:
         """Return what a new worker runs: the hot path alone, once it is known that it will do."""

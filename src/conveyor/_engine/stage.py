@@ -6,11 +6,13 @@ What every kind of stage has in common: side inputs, what becomes of a result or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from .adaptive_limit import adaptive_limit
 from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
@@ -19,7 +21,7 @@ from .kinds import AWAITABLE, END, LIST, NOTHING, VALUE, Kinds
 from .ledger import Counters
 from .room import Expander
 from .sequence import Slot
-from .winding_down import CancellableCall, UnpreparedCall
+from .winding_down import UnpreparedCall
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -34,6 +36,7 @@ class Stage(Expander):
 
     :param run: the run
     :param plan: what to do
+    :ivar adaptive: how many calls may be in flight, if that is found by trying; else ``limit``
     :ivar wants_no_more: whether it has ended before its input did
     :ivar passed_by: failures of earlier stages that it let pass, as far as it counts them
     """
@@ -44,6 +47,7 @@ class Stage(Expander):
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
         self.plan = plan
+        self.adaptive = adaptive_limit(plan.options.concurrency_limit, run.limiter)
         self.counters = Counters()
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
@@ -92,10 +96,28 @@ class Stage(Expander):
 
         :param function: the user's, side inputs bound
         """
-        kind = Call if self.run.winding_down is None else CancellableCall
-        return kind(function, self.plan.options, self.counters, self.run)
+        return Call(function, self.plan.options, self.counters, self.run, self.adaptive)
 
     # What becomes of a result
+
+    async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
+        return await call(slot.value, Expansion(self, slot), pacing)
+
+    async def attended(
+        self, slot: Slot, expansion: Expansion, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """
+        Make a call; in a run that fails in order, as long as its slot is not dropped.
+
+        :param slot: holds the item, or the batch
+        :param expansion: passes on the values of a generator
+        :param work: makes the call
+        :return: as of the call, or :data:`.DROPPED`
+        :raises CallFailed: as the call
+        """
+        if self.run.winding_down is None:
+            return await work()
+        return await self.run.winding_down.attend_call(self, slot, expansion, work)
 
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
@@ -106,7 +128,11 @@ class Stage(Expander):
         :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await call(slot.value, Expansion(self, slot), pacing)
+            if self.run.winding_down is None:
+                result = await self._make(call, slot, pacing)
+            else:
+                work = partial(self._make, call, slot, pacing)
+                result = await self.attended(slot, Expansion(self, slot), work)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:

@@ -8,11 +8,18 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..error_handling import FAIL, SKIP, Decision, Replace
+from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace
+from .failures import CallFailed, ItemFailed, examine
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
-    from .failures import ItemFailed
+    from .pacing import Pacing
+    from .policy import Progress
+    from .run import Run
+
+
+DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
+"""What a word as ``on_error`` means."""
 
 
 async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Decision | Replace:
@@ -51,3 +58,53 @@ async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Dec
             f"Replace(value), got a {type(answer).__name__}"
         )
     return answer
+
+
+class Deciding:
+    """Decides what becomes of the items for which the calls of a task have failed."""
+
+    options: TaskOptions
+    _run: Run | None
+
+    async def refuse(
+        self, error: Exception, item: Any, pacing: Pacing, progress: Progress | None = None
+    ) -> Any:
+        """
+        Let an item fail for good that is not called, or for a reason that no other call removes.
+
+        The error handler or ``on_error`` decides what becomes of it; to retry it is to fail.
+
+        :param error: why
+        :param item: the item, or the batch
+        :param pacing: of its call; gives its share back
+        :param progress: how far the calls have come, if there were any
+        :return: a value in place of the result
+        :raises CallFailed: if there is none; tells what becomes of the item
+        """
+        pacing.end()
+        failed = ItemFailed(error, 0 if progress is None else progress.calls)
+        return self._outcome(await self._verdict(failed, item, failed.attempts), failed)
+
+    async def _verdict(self, failed: ItemFailed, item: Any, attempts: int) -> Decision | Replace:
+        """Ask the error handler, or ``on_error``, after so many attempts of the task itself."""
+        if self.options.error_handler is None and isinstance(self.options.on_error, str):
+            return DECISIONS[self.options.on_error]
+        role = "on_error of " if self.options.error_handler is None else "error handler of "
+        try:
+            # Handling it here makes the error the context of whatever those who are asked raise.
+            raise failed.error
+        except Exception:
+            try:
+                return await verdict_on(failed, item, self.options)
+            except BaseException as broken:
+                raise CallFailed(self._examined(broken, role), attempts, FAIL) from None
+
+    def _outcome(self, verdict: Decision | Replace, failed: ItemFailed) -> Any:
+        """Return what the verdict puts in the place of the result, or raise what has failed."""
+        if isinstance(verdict, Replace):
+            return verdict.value
+        failed.decision = FAIL if verdict is RETRY else verdict
+        raise failed
+
+    def _examined(self, error: BaseException, role: str = "") -> BaseException:
+        return examine(error, f"{role}task {self.options.task_name!r}", self._run)

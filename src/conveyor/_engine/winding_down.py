@@ -19,17 +19,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, get_cancelled_exc_class
 
-from .batch_call import BatchCall
 from .call import Call
-from .failures import CallFailed, RunStopped, add_note, examine
-from .kinds import ASYNC_GENERATOR, DROPPED, EXPANDED, GENERATOR
+from .failures import CallFailed, RunStopped, examine
+from .kinds import ASYNC_GENERATOR, DROPPED, EXPANDED, GENERATOR, Kinds
 from .ordering import OrderedChain
-from .pacing import Pacing
 from .sequence import Chain, Slot
 
 if sys.version_info < (3, 11):
@@ -37,6 +34,8 @@ if sys.version_info < (3, 11):
 
 if TYPE_CHECKING:
     from .expansion import Expansion
+    from .pacing import Pacing
+    from .policy import Progress
     from .run import Run
     from .stage import Stage
 
@@ -59,6 +58,7 @@ class WindingDown:
         self._first_needed = 0
         self._scopes: dict[Slot, CancelScope] = {}
         self._limbo = Chain()
+        self._kinds = Kinds()
         # What a source brings although it was told to end.
         self._sink = OrderedChain()
         self._sink.on_ready = self._empty_sink
@@ -95,6 +95,36 @@ class WindingDown:
                 raise
             examine(error, f"task {stage.name!r}", self._run)
         return DROPPED if slot.done else result
+
+    async def attend_call(
+        self, stage: Stage, slot: Slot, expansion: Expansion, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """
+        As :meth:`attend`, for a call that may give a generator in place of a result.
+
+        That of a handler, say; it can fail and be dropped like any other.
+
+        :param stage: that works
+        :param slot: what on, in the stage's chain
+        :param expansion: passes on the values of the generator
+        :param work: makes the call
+        :return: its result, or :data:`DROPPED`
+        :raises CallFailed: as :meth:`attend`
+        """
+
+        async def whole() -> Any:
+            result = await work()
+            if self._kinds[type(result)] not in (GENERATOR, ASYNC_GENERATOR):
+                return result
+            try:
+                await expansion.pass_on(result, None)
+            except BaseException as error:
+                examined = examine(error, f"task {stage.name!r}", self._run)
+                origin = f"raised by what took the place of a result of task {stage.name!r}"
+                raise CallFailed(examined, 0, origin=origin) from None
+            return EXPANDED
+
+        return await self.attend(stage, slot, whole)
 
     def fail(self, chain: Chain, slot: Slot, error: BaseException, origin: str) -> None:
         """
@@ -139,11 +169,10 @@ class WindingDown:
         if self._position < self._first_needed:
             self.failure = None
 
-    def outcome(self) -> Exception | None:
-        """Return what the run ends with, now that all results have been delivered."""
+    def conclude(self) -> None:
+        """All results have been delivered; end the run with the failure behind them, if any."""
         if self.failure is not None:
-            add_note(self.failure, self._origin)
-        return self.failure
+            self._run.fail(self.failure, self._origin)
 
     def clear(self) -> None:
         """Unlink what was dropped; the run is over."""
@@ -188,51 +217,7 @@ class WindingDown:
         self._run.window.release(len(self._sink.take_slots()))
 
 
-class CancellableCall(Call):
-    """A call that can be dropped with its item."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is put around the function; a scope is."""
-        return False
-
-    async def __call__(
-        self, item: Any, expansion: Expansion | None = None, pacing: Pacing | None = None
-    ) -> Any:
-        """
-        Make the call, as long as its item is not dropped.
-
-        :param item: the item, or the batch
-        :param expansion: passes on the values of a generator
-        :param pacing: what :meth:`begin` returned, if it was called
-        :return: as any call, or :data:`DROPPED`
-        :raises CallFailed: as any call
-        """
-        assert expansion is not None
-        assert self._run is not None
-        assert self._run.winding_down is not None
-        pacing = pacing or Pacing(self._limiter)
-        work = partial(self._make, item, expansion, pacing)
-        return await self._run.winding_down.attend(expansion.stage, expansion.slot, work)
-
-    async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
-        result = await super().__call__(item, expansion, pacing)
-        if self._kinds[type(result)] not in (GENERATOR, ASYNC_GENERATOR):
-            return result
-        # That of a handler, say, instead of a result; it can fail and be dropped like any other.
-        try:
-            await expansion.pass_on(result, None)
-        except BaseException as error:
-            origin = f"raised by what took the place of a result of task {self.options.task_name!r}"
-            raise CallFailed(self._examined(error), 0, origin=origin) from None
-        return EXPANDED
-
-
-class CancellableBatchCall(CancellableCall, BatchCall):
-    """The same for a call with a batch."""
-
-
-class UnpreparedCall(CancellableCall):
+class UnpreparedCall(Call):
     """
     The call of a task whose side inputs have failed: so does it, at the place of any item.
 
@@ -245,8 +230,24 @@ class UnpreparedCall(CancellableCall):
         self._error = error
         self._origin = f"raised by a side input of task {stage.name!r}"
 
-    async def _make(self, item: Any, expansion: Expansion, pacing: Pacing) -> Any:
-        pacing.end()
+    async def __call__(
+        self,
+        item: Any,
+        expansion: Expansion | None = None,
+        pacing: Pacing | None = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """
+        Fail.
+
+        :param item: not used
+        :param expansion: not used
+        :param pacing: what :meth:`begin` returned, if it was called
+        :param progress: not used
+        :raises CallFailed: always
+        """
+        if pacing is not None:
+            pacing.end()
         raise CallFailed(self._error, 0, origin=self._origin)
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..data import NO_DATA
 from .batch_stage import BatchStage
 from .bypass import forward_outcomes_in_order
+from .caching import CachedStage
 from .grouped_stage import GroupedBatchStage
+from .lane_stage import KeyedStage, UrgentStage
 from .ordering import ArrivalChain, OrderedChain
 from .process_stage import ProcessStage
 from .sequence import Chain, Slot
@@ -42,8 +44,7 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     :raises ValueError: if *wanted* is too small for the limits and batch sizes
     """
     needs = [
-        (plan.name, (plan.options.concurrency_limit or 1) * plan.options.least_batch_size)
-        for plan in plans
+        (plan.name, plan.options.least_limit * plan.options.least_batch_size) for plan in plans
     ]
     batches = [plan.options for plan in plans if plan.kind == "batch"]
     # A process keeps a place for itself and one for the value it is about to give.
@@ -51,9 +52,7 @@ def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     resting = sum(each.least_batch_size - 1 for each in batches) + 2 * processes
     if wanted is None:
         # A batch is gathered while others are worked on.
-        most = sum(
-            (plan.options.concurrency_limit or 1) * plan.options.batch_size for plan in plans
-        )
+        most = sum(plan.options.least_limit * plan.options.batch_size for plan in plans)
         wanted = max(DEFAULT_WINDOW, most + sum(each.batch_size for each in batches))
     for name, need in needs:
         if need > wanted:
@@ -103,7 +102,10 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     forward = forward_outcomes_in_order if run.routing.gives_outcomes else _forward_in_order
     for plan in plans:
         stage: Stage
-        if plan.kind != "single" or (ordered and plan.starts_in_order):
+        # One with keys in both modes: so an item waits in its lane only for those before it in the
+        # chain. Otherwise the head could wait for its key behind a later item, whose generator
+        # waits for the room that only the head can make.
+        if plan.kind != "single" or plan.has_lanes or (ordered and plan.starts_in_order):
             intake, chain = chain, type(chain)()
             chains.append(chain)
             if plan.kind == "process":
@@ -111,11 +113,11 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             elif plan.kind == "batch":
                 stage = batch_stage(run, plan, intake)
             else:
-                stage = single = SingleStage(run, plan)
+                stage = single = single_stage(run, plan)
                 intake.on_ready = partial(forward, intake, single)
             points.append(stage)
         else:
-            stage = single = SingleStage(run, plan)
+            stage = single = single_stage(run, plan)
             if isinstance(upstream, SingleStage):
                 single.preceding = [upstream, *upstream.preceding]
             upstream.following = single
@@ -130,6 +132,22 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
         each.on_head = partial(_let_head_go, members)
         each.on_empty = partial(_let_line_go, chains, points[:position])
     return Wiring(source, stages, chains)
+
+
+def single_stage(run: Run, plan: StagePlan) -> SingleStage:
+    """
+    Return the kind of single stage that a task needs.
+
+    :param run: the run
+    :param plan: of the task
+    """
+    if plan.options.cache is not None:
+        return CachedStage(run, plan)
+    if plan.has_lanes:
+        return KeyedStage(run, plan)
+    if plan.options.priority is not None:
+        return UrgentStage(run, plan)
+    return SingleStage(run, plan)
 
 
 def batch_stage(run: Run, plan: StagePlan, intake: Chain) -> BatchStage:

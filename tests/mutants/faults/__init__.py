@@ -9,6 +9,7 @@ fails until it fits again. Whoever finds a bug that no test saw adds it here, wi
 from __future__ import annotations
 
 from . import (
+    adaptive,
     batches,
     bounds,
     calls,
@@ -19,6 +20,8 @@ from . import (
     failures,
     fallback,
     handing_over,
+    hedging,
+    keys,
     order,
     outcomes,
     retry_budget,
@@ -42,6 +45,9 @@ TOPICS = (
     draining,
     threads,
     ending,
+    adaptive,
+    hedging,
+    keys,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

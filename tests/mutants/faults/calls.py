@@ -28,15 +28,15 @@ FAULTS = [
     ),
     Fault(
         "on_error overrules the handler",
-        "_engine/call.py",
+        "_engine/verdict.py",
         "self.options.error_handler is None and isinstance(self.options.on_error, str):\n",
         "isinstance(self.options.on_error, str):\n",
         ("test_calls.py::test_a_handler_that_refuses_raises_the_error",),
     ),
     Fault(
         "on_error is ignored",
-        "_engine/call.py",
-        "            return _DECISIONS[self.options.on_error]\n",
+        "_engine/verdict.py",
+        "            return DECISIONS[self.options.on_error]\n",
         "            return FAIL\n",
         ("test_calls.py::test_without_a_handler_on_error_comes_after_all_attempts",),
     ),

@@ -74,8 +74,8 @@ FAULTS = [
     Fault(
         "in_order is ignored",
         "_engine/wiring.py",
-        '        if plan.kind != "single" or (ordered and plan.starts_in_order):\n',
-        '        if plan.kind != "single":\n',
+        " or plan.has_lanes or (ordered and plan.starts_in_order):\n",
+        " or plan.has_lanes:\n",
         ("test_stage.py::test_in_order_calls_start_in_input_order",),
     ),
     Fault(

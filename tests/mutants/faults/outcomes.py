@@ -35,7 +35,6 @@ FAULTS = [
         "            stage.counters.merged >= waiting[0][0]\n",
         "            True\n",
         ("test_outcomes.py::test_a_failure_does_not_overtake_full_batches",),
-        seeds=2000,
     ),
     Fault(
         "a failure waits for the batch that is being gathered",
@@ -103,7 +102,6 @@ FAULTS = [
         "        self.decision = decision if isinstance(error, Exception) else None\n",
         "        self.decision = decision\n",
         ("test_outcomes.py::test_what_is_no_exception_ends_the_run",),
-        seeds=500,
     ),
     Fault(
         "a mistake in the settings becomes a failure",
@@ -128,7 +126,7 @@ FAULTS = [
     ),
     Fault(
         "diverted items are skipped",
-        "_engine/call.py",
+        "_engine/verdict.py",
         '"divert": DIVERT}',
         '"divert": SKIP}',
         ("test_divert.py::test_a_failed_item_leaves_and_the_rest_goes_on",),
@@ -189,8 +187,8 @@ FAULTS = [
     ),
     Fault(
         "the rate is not looked at in the end",
-        "_engine/run.py",
-        "            self.routing.check_errors()\n",
+        "_engine/routing.py",
+        "        if not self._run.stopping:\n            self._check_errors()\n",
         "",
         ("test_error_limits.py::test_the_rate_holds_at_the_end",),
     ),

@@ -45,6 +45,13 @@ single_task(circuit_breaker=CircuitBreaker(when_open="skip"))  # rejected
 single_task(circuit_breaker=CircuitBreaker(counts=BaseException))  # rejected
 single_task(rate_limit=Rate("5"))  # rejected
 single_task(flatten="no")  # rejected
+single_task(key="key")  # rejected
+single_task(key=len, on_key_error="halt")  # rejected
+single_task(priority=1)  # rejected
+single_task(cache=5)  # rejected
+single_task(cache=dict)  # rejected
+single_task(cache=(1, 2))  # rejected
+single_task(priority=lambda item: str(item))  # rejected
 single_task(on_error="skip_item")("not a function")  # rejected
 
 batch_task(total)  # rejected
@@ -56,6 +63,7 @@ batch_task(max_size=3, weight=5, max_weight=9)  # rejected
 batch_task(max_size=3, weight=lambda item: str(item), max_weight=9)  # rejected
 batch_task(max_size=3, weight=len, max_weight="9")  # rejected
 batch_task(max_size=3, batch_by="key")  # rejected
+batch_task(max_size=3, key=len)  # rejected
 batch_task(max_size="large", target_duration=1)  # rejected
 batch_task(max_size="auto", target_duration="1")  # rejected
 batch_task(max_size=3, on_error="skip")  # rejected
