@@ -1501,6 +1501,26 @@ async def test_a_dropped_item_is_not_looked_up() -> None:
     assert asked == [("set", 1), ("cancelled", 4), ("set", 3)]
 
 
+async def test_a_dropped_item_with_a_cache_is_not_repeated() -> None:
+    """Also where nothing has been awaited since it was dropped."""
+    calls = []
+
+    @single_task(cache={}, max_retries=2)
+    async def flaky(item: int) -> int:
+        calls.append(item)
+        if item == 2:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(4)
+            raise RetryAfter(0)
+        await anyio.sleep([9, 1][item])
+        raise Boom if item else Odd
+
+    fatal = flaky.replace(retry_on=OSError)
+    _, error = await outcome(fatal, range(3))
+    assert type(error) is Odd
+    assert calls == [0, 1, 2]
+
+
 async def test_both_attempts_of_a_dropped_item_are_cancelled() -> None:
     """The second, in a task of its own, as well."""
     log = Log({0: 9, 1: 5, 2: 20}, fails=(1,))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from .adaptive import LimitSpec, with_limit
-from .outcomes import with_outcomes
+from .outcomes import with_foreseen_failures, with_outcomes
 from .rescue import NO_RESCUE, Rescue, with_rescues
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
@@ -417,13 +417,14 @@ def _with_failures_in_order(scenario: Scenario) -> Scenario:
     if own.random() < 0.5:
         return scenario
     # What fails late, or in many places, and a consumer that waits for it.
-    return replace(
+    troubled = replace(
         scenario,
         stages=tuple(_troubled(spec, own) for spec in scenario.stages),
         consumers=tuple(
             replace(each, leave_after=None, cancel_at=None) for each in scenario.consumers
         ),
     )
+    return with_foreseen_failures(troubled)
 
 
 def _troubled(spec: StageSpec, own: Random) -> StageSpec:
