@@ -30,11 +30,13 @@ import trio
 
 import conveyor
 from conveyor import Pipeline, batch_task, single_task
+from conveyor._engine.batch_stage import BatchStage
 from conveyor._engine.handoff import Handoff
 from conveyor._engine.run import Run
 from conveyor._engine.sequence import Chain
 from conveyor._engine.single_stage import SingleStage
 from conveyor._engine.stage import Stage
+from conveyor._engine.winding_down import WindingDown
 from conveyor._engine.window import Window
 from conveyor._engine.workers import WorkerPool
 from conveyor.testing import backend_options
@@ -52,6 +54,7 @@ class Alive:
         self.left_open = 0
         self.is_failing = is_failing
         self.is_blocked = False
+        self.failure = "fast"
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -104,7 +107,7 @@ class Alive:
             single_task(concurrency_limit=2)(self.generate),
             single_task(in_order=True)(lambda item: item),
         )
-        return pipeline.with_context(max_in_flight=6)(self.source())
+        return pipeline.with_context(max_in_flight=6, failure=self.failure)(self.source())
 
 
 async def plain(alive: Alive) -> None:
@@ -135,6 +138,12 @@ async def busy(alive: Alive) -> None:
 async def timed_out(alive: Alive) -> None:
     with anyio.move_on_after(0.15):
         await plain(alive)
+
+
+async def in_order(alive: Alive) -> None:
+    """Let earlier items be finished before a failure is raised."""
+    alive.failure = "in_order"
+    await block(alive)
 
 
 async def closing(alive: Alive) -> None:
@@ -284,6 +293,12 @@ ENDING = {
         Window.stop,
         Window.wake,
         WorkerPool.stop,
+        WindingDown.fail,
+        WindingDown.outcome,
+        WindingDown.clear,
+        Chain.cut_from,
+        SingleStage.forget,
+        BatchStage.forget,
     )
 }
 
@@ -304,7 +319,7 @@ def test_an_interrupt_of_any_part_ends_the_run(consume: Any, anyio_backend_name:
         assert outcome.alive == 0
 
 
-@pytest.mark.parametrize("consume", [plain, block, collect, busy, timed_out, closing])
+@pytest.mark.parametrize("consume", [plain, block, collect, in_order, busy, timed_out, closing])
 @pytest.mark.parametrize("is_failing", [False, True])
 def test_an_interrupt_of_the_shutdown_does_not_break_it_off(
     consume: Any, is_failing: bool, anyio_backend_name: str

@@ -90,6 +90,10 @@ def sabotage(monkeypatch: pytest.MonkeyPatch, position: int, fault: Fault, index
             def finish(self, slot: Slot) -> None:
                 hand_on(slot, super().finish)
 
+            def finish_all(self, slots: list[Slot]) -> None:
+                for slot in slots:
+                    self.finish(slot)
+
         if culprit.following is None:
             chain.__class__ = WrongChain
         else:

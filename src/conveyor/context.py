@@ -19,6 +19,7 @@ __all__ = [
     "Context",
     "ContextManager",
     "ExecutionMode",
+    "FailurePolicy",
     "PipelineContext",
     "get_current_context",
     "set_current_context",
@@ -31,6 +32,8 @@ Self = TypeVar("Self", bound="PipelineContext")
 ExecutionMode = Literal["ordered", "as_completed"]
 """``"ordered"`` gives results in input order, ``"as_completed"`` as they are ready."""
 
+FailurePolicy = Literal["fast", "in_order"]
+"""``"fast"`` ends a run at its first failure, ``"in_order"`` at the failed item's place."""
 
 OnFailure: TypeAlias = "Callable[[Failure], Awaitable[object] | object]"
 """Told of each item that is diverted."""
@@ -47,6 +50,9 @@ class PipelineContext:
     :param data: whatever the tasks share
     :param max_in_flight: items a run holds between source and consumer; ``None`` for 1,000, or
         more where the concurrency limits and batch sizes need it
+    :param failure: ``"fast"``: the first failure ends the run at once. ``"in_order"``: it cancels
+        later items only; the earlier ones are finished and delivered, and the error is raised at
+        the failed item's place. For ordered runs
     :param max_failures: diverted items (``on_error="divert"``) that a run keeps, the first ones
     :param on_failure: function, ``async`` or not; gets the :class:`~conveyor.Failure`
         of each diverted item; none is kept then
@@ -63,6 +69,7 @@ class PipelineContext:
     pipeline_id: str | None = None
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     max_in_flight: int | None = None
+    failure: FailurePolicy = "fast"
     max_failures: int = 1000
     on_failure: OnFailure | None = None
     max_errors: int | None = None
@@ -70,17 +77,7 @@ class PipelineContext:
     min_error_sample: int = 100
 
     def __post_init__(self) -> None:
-        if self.execution_mode not in get_args(ExecutionMode):
-            raise ValueError(
-                f"execution_mode must be 'ordered' or 'as_completed', got {self.execution_mode!r}"
-            )
-        for name in ("max_parallelism", "max_in_flight"):
-            _check_count(name, getattr(self, name), least=1, optional=True)
-        _check_count("max_failures", self.max_failures, least=0)
-        _check_count("max_errors", self.max_errors, least=0, optional=True)
-        _check_count("min_error_sample", self.min_error_sample, least=1)
-        _check_rate(self.max_error_rate)
-        _check_on_failure(self.on_failure)
+        check_settings(self)
 
     def get(self, key: str, default: Any = None) -> Any:
         """
@@ -133,6 +130,29 @@ class PipelineContext:
                 duplicate.data[name] = value
         duplicate.__post_init__()
         return duplicate
+
+
+def check_settings(context: PipelineContext) -> None:
+    """Check the settings of a run; a context can be changed at any time."""
+    if context.execution_mode not in get_args(ExecutionMode):
+        raise ValueError(
+            f"execution_mode must be 'ordered' or 'as_completed', got {context.execution_mode!r}"
+        )
+    if context.failure not in get_args(FailurePolicy):
+        raise ValueError(f"failure must be 'fast' or 'in_order', got {context.failure!r}")
+    if context.failure == "in_order" and context.execution_mode == "as_completed":
+        raise ValueError(
+            "failure='in_order' needs execution_mode='ordered': results as completed have no "
+            "order in which an item could have a place; write with_context(failure='fast'), or "
+            "leave out as_completed"
+        )
+    for name in ("max_parallelism", "max_in_flight"):
+        _check_count(name, getattr(context, name), least=1, optional=True)
+    _check_count("max_failures", context.max_failures, least=0)
+    _check_count("max_errors", context.max_errors, least=0, optional=True)
+    _check_count("min_error_sample", context.min_error_sample, least=1)
+    _check_rate(context.max_error_rate)
+    _check_on_failure(context.on_failure)
 
 
 def _check_count(name: str, value: object, *, least: int, optional: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from conveyor import RunStatistics, TooManyErrorsError
 
 from .behaviour import NO_ITEM
+from .failure_order import check_ending
 from .failures import is_same
 from .keys import check_lanes
 from .model import Expected, Fatal, expect
@@ -71,6 +72,7 @@ class _Check:
             self.found.append(f"no error, although there must be one of {self.expected.fatals}")
         if self.how == "error":
             self.check_error(self.journal.ending[1])
+        self.found += check_ending(self.scenario, self.journal, self.expected)
 
     @property
     def has_too_many_errors(self) -> bool:
@@ -113,9 +115,12 @@ class _Check:
         if not self.expected.fatals.intersection(matching):
             self.found.append(f"{error!r} from {matching}, where none was to be expected")
         first = raised[0][0]
+        if self.scenario.failure == "in_order" and isinstance(error, Exception):
+            first = self.expected.first or first
         if first not in matching and not self.may_overtake(error, first):
             self.found.append(f"{error!r} from {matching[0]}, but first of all failed {first}")
-        fatal = matching[0]
+        # Several of a kind look the same.
+        fatal = first if first in matching else matching[0]
         notes = getattr(error, "__notes__", [])
         name = _name_of(self.scenario, fatal)
         if not any(name in note for note in notes):
@@ -173,6 +178,8 @@ class _Check:
         consumer, stages = self.journal.consumer, self.scenario.stages
         if consumer.style == "collect" or consumer.leave_after is not None or not stages:
             return
+        if self.scenario.failure == "in_order" and isinstance(self.journal.ending[1], Exception):
+            return  # everything before it has, ready or not
         last = stages[-1]
         done: list[str] = []
         for _, what, *details in self.journal.trace:

@@ -81,14 +81,16 @@ class Expected:
     """
     The model's answer.
 
-    ``sure`` says that the run cannot end but by a failure, ``early`` is the number of the last
-    stage that may end before its input does, ``problems`` are batches that must not be;
-    ``diverted`` are the items that left by the side, ``errors`` how many may have failed at most.
+    ``first`` is the first failure in the order of the results, ``sure`` says that the run cannot
+    end but by a failure, ``early`` is the number of the last stage that may end before its input
+    does, ``problems`` are batches that must not be; ``diverted`` are the items that left by the
+    side, ``errors`` how many may have failed at most.
     """
 
     def __init__(self) -> None:
         self.results: list[Any] = []
         self.fatals: set[Fatal] = set()
+        self.first: Fatal | None = None
         self.sure = False
         self.early = -1
         self.calls: Counter[tuple[int, str]] = Counter()
@@ -156,6 +158,7 @@ class _Model:
             expected.sure = True
         if self.scenario.ordered:
             stream = _until_failure(stream)
+        expected.first = next((each for each in stream if isinstance(each, Fatal)), None)
         results = [each for each in stream if not isinstance(each, Fatal)]
         expected.results = [str(each) if isinstance(each, Lost) else each for each in results]
         return expected
@@ -221,7 +224,9 @@ class _Model:
         fatals = [item for item in stream if isinstance(item, Fatal)]
         batches: list[list[str] | Fatal | Lost]
         if self.scenario.ordered and spec.max_wait is None and spec.target is None:
-            batches = self.chunks(spec, arrived, is_over=not fatals)
+            # Before a failure in order the data end like any other.
+            is_over = not fatals or self.scenario.failure == "in_order"
+            batches = self.chunks(spec, arrived, is_over)
         else:
             made = self.observed.batches.get(spec.number, [])
             self.check_sizes(spec, made)
@@ -368,6 +373,8 @@ class _Model:
             if spec.shape == "few" and tally.items_in == spec.count:
                 break
             if isinstance(item, (Fatal, Lost)):
+                if isinstance(item, Fatal) and pair and self.scenario.failure == "in_order":
+                    out.append(f"<{pair.pop()}>")
                 out.append(item)
                 continue
             text = str(item)

@@ -7,6 +7,7 @@ Drawn from numbers of their own, and laid over a scenario that is made without t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from . import scenario as specs
 if TYPE_CHECKING:
     from .scenario import Scenario, StageSpec
 
-__all__ = ["Lost", "text_of", "with_outcomes"]
+__all__ = ["Lost", "text_of", "with_foreseen_failures", "with_outcomes"]
 
 
 class Lost(NamedTuple):
@@ -53,9 +54,8 @@ def with_outcomes(scenario: Scenario) -> Scenario:
             on_error=own.choice(ways),
             handler=None,
         )
-    losing = [spec.number for spec in stages if _loses(spec)]
-    if gives_outcomes and scenario.ordered and losing:
-        for number in range(losing[0] + 1, len(stages)):
+    if gives_outcomes and scenario.ordered:
+        for number in range(_first_loss(stages) + 1, len(stages)):
             stages[number] = _without_times(stages[number])
             if stages[number].kind == "single" and own.random() < 0.3:
                 stages[number] = replace(stages[number], in_order=True)
@@ -65,6 +65,20 @@ def with_outcomes(scenario: Scenario) -> Scenario:
         outcomes=gives_outcomes,
         max_errors=own.choice([None] * 6 + [0, 1, 2, 5]),
     )
+
+
+def with_foreseen_failures(scenario: Scenario) -> Scenario:
+    """Let the places of failures among ordered results be no matter of time."""
+    if not scenario.outcomes:
+        return scenario
+    first = _first_loss(scenario.stages)
+    stages = [_without_times(spec) if spec.number > first else spec for spec in scenario.stages]
+    return replace(scenario, stages=tuple(stages))
+
+
+def _first_loss(stages: Sequence[StageSpec]) -> int:
+    """Return the number of the first stage that may fail with an item, or how many there are."""
+    return next((spec.number for spec in stages if _loses(spec)), len(stages))
 
 
 def _loses(spec: StageSpec) -> bool:

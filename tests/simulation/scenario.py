@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from .adaptive import LimitSpec, with_limit
-from .outcomes import with_outcomes
+from .outcomes import with_foreseen_failures, with_outcomes
 from .rescue import NO_RESCUE, Rescue, with_rescues
 
 __all__ = ["ConsumerSpec", "Scenario", "SourceSpec", "StageSpec", "Trouble"]
@@ -152,6 +152,7 @@ class Scenario:
     source: SourceSpec = field(default_factory=SourceSpec)
     stages: tuple[StageSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = (ConsumerSpec(),)
+    failure: str = "fast"
 
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
@@ -159,7 +160,8 @@ class Scenario:
         # Here, since that module needs this one.
         from .keys import with_keys
 
-        return with_keys(with_rescues(with_outcomes(_Maker(seed).scenario())))
+        scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
+        return with_keys(_with_failures_in_order(scenario))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:
@@ -397,3 +399,40 @@ class _Maker:
             leave_by=self.pick(leave_by),
             turns=self.pick([0, 1, 1, 2, 3]),
         )
+
+
+def _with_failures_in_order(scenario: Scenario) -> Scenario:
+    """Return half of the ordered scenarios with another policy, and half of those with trouble."""
+    # Drawn from numbers of its own, so that all else is as it would be without.
+    own = Random(f"{scenario.seed} failure")
+    if not scenario.ordered or own.random() < 0.5:
+        return scenario
+    # A pipeline inside of this one fails fast, and what that leaves nobody can foresee.
+    if scenario.source.kind == "stream":
+        scenario = replace(scenario, source=replace(scenario.source, fails_at=None))
+    stages = [
+        replace(each, trouble=None) if each.shape == "nested" else each for each in scenario.stages
+    ]
+    scenario = replace(scenario, failure="in_order", stages=tuple(stages))
+    if own.random() < 0.5:
+        return scenario
+    # What fails late, or in many places, and a consumer that waits for it.
+    troubled = replace(
+        scenario,
+        stages=tuple(_troubled(spec, own) for spec in scenario.stages),
+        consumers=tuple(
+            replace(each, leave_after=None, cancel_at=None) for each in scenario.consumers
+        ),
+    )
+    return with_foreseen_failures(troubled)
+
+
+def _troubled(spec: StageSpec, own: Random) -> StageSpec:
+    one_in = own.choice([None, 4, 10, 20])
+    is_fit = not spec.side and spec.shape != "nested"
+    if one_in is None or not is_fit or (spec.trouble and own.random() < 0.5):
+        return spec
+    trouble = Trouble(one_in, own.choice(["boom", "boom", "other", "leak"]))
+    if spec.kind == "process":
+        return replace(spec, trouble=Trouble(one_in))
+    return replace(spec, trouble=trouble, on_error="fail", handler=None)

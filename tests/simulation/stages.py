@@ -42,6 +42,7 @@ class Stages:
             max_in_flight=scenario.window,
             max_parallelism=scenario.parallelism,
             max_errors=scenario.max_errors,
+            failure=scenario.failure,
         )
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from .behaviour import (
     parts_of,
     weight_of,
 )
+from .failure_order import Deadline
 from .failures import Boom
 from .idleness import Idleness, sees_arrivals
 from .keys import LaneWatch
@@ -84,6 +85,7 @@ class Journal:
         self.begun: list[list[str]] = [[] for _ in range(stages)]
         self.started = [0] * stages
         self.is_strict = False
+        self.deadline = Deadline(scenario)
         self._unseen: set[str] = set()
         self._now = 0.0
         self.ending: tuple[Any, ...] = ()
@@ -121,6 +123,8 @@ class Journal:
         # In the very turn in which it is cancelled, an item may be on its way already.
         if self._now > self.drained_at:
             self.problem("the source gave an item although the run was drained")
+        if self.deadline.is_passed(self._now):
+            self.problem("the source gave an item although one has failed")
         self.pulled += 1
         self.hold()
         self.arrive(0)
@@ -142,6 +146,8 @@ class Journal:
         """Code of the user's is called, or asked for more: not once the run was told to stop."""
         if self.run is not None and self.run.stopping:
             self.problem(f"{whom} although the run was told to stop")
+        if self.deadline.is_passed(current_time()) and whom.startswith("the source"):
+            self.problem(f"{whom} although an item has failed")
         if self.drained_at < math.inf and whom.startswith("the source"):
             self.problem(f"{whom} although the run was drained")
 
@@ -177,6 +183,7 @@ class Journal:
         self.note("fail", fatal.number, fatal.text, fatal.kind)
         self.failures.append((fatal, error))
         self.is_ending = True
+        self.deadline.set(self._now, fatal)
 
     def lose_side(self, spec: StageSpec, error: BaseException) -> None:
         """A side input was cancelled: whoever asks for it now fails."""
@@ -218,8 +225,15 @@ class Journal:
         blind = self.consumer.style == "collect"
         # Nor, at the end of the input, when items are dropped that are too few for a batch.
         dropped = self._most_dropped if self.is_all_pulled else 0
+        if self.is_winding_down:
+            return
         if window is not None and self.held > window + self._slack + dropped and not blind:
             self.problem(f"{self.held} items held, max_in_flight={window}")
+
+    @property
+    def is_winding_down(self) -> bool:
+        """Whether items may have been dropped, of which nobody knows here."""
+        return self.is_ending and self.scenario.failure == "in_order"
 
     def arrive(self, number: int) -> None:
         """An item is on its way to a stage."""
@@ -295,6 +309,8 @@ class Call:
     def begin(self) -> None:
         """The call takes its items; its worker is busy until it settles."""
         journal, spec = self.journal, self.spec
+        if journal.deadline.is_passed(journal._now, self.text):
+            journal.problem(f"stage {spec.number} called with {self.text}, later than a failure")
         self.check_age()
         journal.lanes.begin(spec, self.text)
         journal.see(self.parts)
@@ -307,13 +323,15 @@ class Call:
             journal.held -= len(self.parts)
         # A stage whose generators wait for room may serve the head of the line with one more.
         limit = spec.effective_limit + spec.expands
-        if journal.busy[spec.number] > limit:
+        if journal.busy[spec.number] > limit and not journal.is_winding_down:
             journal.problem(f"{journal.busy[spec.number]} calls in stage {spec.number}, {limit=}")
 
     def check_age(self) -> None:
         """A batch that is not full leaves at the end of the input, or by its age."""
         journal, spec = self.journal, self.spec
         if spec.max_wait is None or len(self.parts) >= spec.max_size or journal.is_all_pulled:
+            return
+        if journal.is_winding_down:
             return
         if spec.keys is not None or spec.target is not None:
             return  # its items are not those that came next, or it was full at its size by then

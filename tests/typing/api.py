@@ -23,9 +23,11 @@ from conveyor import (
     Decision,
     Failed,
     Failure,
+    FailurePolicy,
     Failures,
     Outcome,
     Pipeline,
+    PipelineContext,
     Rate,
     Replace,
     RetryBudget,
@@ -735,3 +737,10 @@ assert_type(store | length, Pipeline[int, int])
 
 assert_type(from_thread([1]), AsyncStream[int])
 double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
+
+
+# Failures in order
+
+policy: FailurePolicy = "in_order"
+assert_type(double.with_context(failure=policy), Pipeline[int, int])
+PipelineContext(failure="fast")

@@ -8,8 +8,9 @@ without order, as they arrive, and starts a chain of its own in which each batch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import copy_context
+from functools import partial
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from anyio import current_time
 
 from ..error_handling import SKIP
 from .batch_call import BatchCall, Parts
+from .batch_slot import BatchSlot
 from .batching import Batch, Batcher
 from .bypass import BatchBypass
 from .call import Call
@@ -35,36 +37,6 @@ if TYPE_CHECKING:
     from .run import Run
 
 logger = logging.getLogger("conveyor")
-
-
-class BatchSlot(Slot):
-    """
-    The place of a batch.
-
-    Its items keep their places in the window while the call works on them. The slot has one; the
-    others are spare once the call has returned, for its results.
-
-    :param value: a list of items
-    :param slots: those that they were in, which still know where the items stem from
-    """
-
-    __slots__ = ("_spare", "slots")
-
-    def __init__(self, value: list[Any], slots: list[Slot]) -> None:
-        super().__init__(value, slots[0].index)
-        self.slots = slots
-        self._spare = len(value) - 1
-
-    def take_spare(self, wanted: int) -> int:
-        """
-        Use up places that the slot has beside its own.
-
-        :param wanted: how many at most
-        :return: how many
-        """
-        taken = min(wanted, self._spare)
-        self._spare -= taken
-        return taken
 
 
 class BatchStage(Stage):
@@ -137,15 +109,17 @@ class BatchStage(Stage):
         if self.wakeable:
             self._summon_if_due()
 
-    def gather(self, slots: list[Slot]) -> None:
+    def gather(self, slots: list[Slot]) -> bool:
         """
         Add items to batches.
 
         :param slots: of the items, at least one
+        :return: whether one of them failed, so that the run ends, and all that is later is dropped
         """
         batcher: Any = self.batcher  # that of make_batcher() here
         # Only the first item's time matters for the timer, but later ones become first.
         batcher.extend(slots, current_time() if batcher.timed else 0.0)
+        return False
 
     def _summon_if_due(self) -> None:
         batcher = self.batcher
@@ -189,6 +163,17 @@ class BatchStage(Stage):
         """Start no further call."""
         super().stop()
         self.batcher.clear()
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of the items in batches that have not left, and of failures behind those.
+
+        :param dropped: slots of the stage's chain, none of which waits here
+        """
+        passing = 0 if self._bypass is None else self._bypass.clear()
+        self.run.window.release(len(self.batcher) + passing)
+        self.batcher.clear()
+        return set()
 
     async def work(self) -> None:
         """Serve batches until the run ends."""
@@ -267,7 +252,9 @@ class BatchStage(Stage):
             if isinstance(entry, CallFailed):
                 await self.run.routing.route(self, slot, entry, [(item, index)])
                 if self.run.stopping:
-                    return
+                    return None
+                if slot.done:
+                    return self.discard(slot)
             elif self.plan.options.flatten:
                 self.run.window.held += 1 - slot.take_spare(1)
                 self.add_child(slot, entry)
@@ -278,6 +265,7 @@ class BatchStage(Stage):
             self._give_back(slot)
         else:
             self.discard(slot)
+        return None
 
     def _give_back(self, slot: Slot) -> None:
         """Give back what nobody needs any more: places in the window, and the items' slots."""
@@ -295,7 +283,9 @@ class BatchStage(Stage):
             failed: CallFailed | None = None
             result: Any = None
             try:
-                result = await call(part.value, expansion, pacing)
+                result = await self.attended(
+                    part, expansion, partial(call, part.value, expansion, pacing)
+                )
             except CallFailed as raised:
                 failed = raised.with_traceback(None)
             pacing = None

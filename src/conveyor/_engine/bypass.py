@@ -93,17 +93,25 @@ class BatchBypass:
         """
         stage = self._stage
         items: list[Slot] = []
-        for slot in slots:
+        for position, slot in enumerate(slots):
             if not isinstance(slot, FailedSlot):
                 items.append(slot)
                 continue
             if items:
-                stage.gather(items)
+                if stage.gather(items):
+                    return stage.run.window.release(len(slots) - position)
                 items = []
             self._waiting.append((stage.counters.merged + stage.batcher.leaving, slot))
             self.release()
         if items:
             stage.gather(items)
+        return None
+
+    def clear(self) -> int:
+        """Forget those that wait behind full batches, and return how many there were."""
+        waiting = len(self._waiting)
+        self._waiting.clear()
+        return waiting
 
     def release(self) -> None:
         """Let go those that no full batch is before any more."""

@@ -222,10 +222,7 @@ class CachedStage(KeyedStage):
 
         :param function: the user's, side inputs bound
         """
-        self._cached = CachedCall(
-            function, self.plan.options, self.counters, self.run, self.adaptive
-        )
-        return self._cached
+        return CachedCall(function, self.plan.options, self.counters, self.run, self.adaptive)
 
     async def make_in_lane(self, lane: Lane, call: Call, slot: Slot, pacing: Pacing) -> Any:
         """
@@ -236,7 +233,9 @@ class CachedStage(KeyedStage):
         :param slot: holds the item
         :param pacing: what ``call.begin()`` returned
         """
-        return await self._cached.look_up(lane.key, slot.value, pacing)
+        if not isinstance(call, CachedCall):  # as its side inputs have failed
+            return await super().make_in_lane(lane, call, slot, pacing)
+        return await call.look_up(lane.key, slot.value, pacing)
 
 
 async def _awaited(method: str, result: Any) -> Any:

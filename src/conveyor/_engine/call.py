@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..error_handling import RETRY, RetryAfter
 from .adaptive_limit import PredicateFailed
@@ -89,8 +90,10 @@ class Call(Deciding):
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        gives_outcomes = self._run is not None and self._run.routing.gives_outcomes
-        return self.options.is_plain and self._limiter is None and not gives_outcomes
+        run = self._run
+        if run is not None and (run.routing.gives_outcomes or run.winding_down is not None):
+            return False
+        return self.options.is_plain and self._limiter is None
 
     @property
     def is_async(self) -> bool:
@@ -175,6 +178,7 @@ class Call(Deciding):
                     self._counters.retried += 1
                 if progress.delay is not None:
                     await sleep(progress.delay)
+                await checkpoint_if_cancelled()
                 await self._admit(item, pacing, progress)
             progress.calls += 1
             try:
@@ -235,8 +239,11 @@ class Call(Deciding):
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
+            # While it waited to begin, or failed where nobody can cancel it:
             if self._run is not None and self._run.stopping:
-                raise RunStopped  # while it waited to begin, or failed where nobody can cancel it
+                raise RunStopped
+            if expansion is not None:
+                expansion.check()
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:

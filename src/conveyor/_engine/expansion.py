@@ -42,6 +42,16 @@ class Expansion:
         self._slot = slot
         self.passed_on = 0
 
+    @property
+    def stage(self) -> Stage:
+        """Where it happens."""
+        return self._stage
+
+    @property
+    def slot(self) -> Slot:
+        """The item's."""
+        return self._slot
+
     async def pass_on(
         self, values: Generator[Any, Any, Any] | AsyncIterator[Any], pacing: Pacing | None
     ) -> None:
@@ -78,8 +88,8 @@ class Expansion:
         iterator = iter(values)
         while True:
             await self._reserve(pacing)
-            self._check_run()
             try:
+                self.check()
                 value = next(iterator)
             except BaseException as error:
                 self._release()
@@ -91,9 +101,11 @@ class Expansion:
     async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
         while True:
             await self._reserve(pacing)
-            self._check_run()
             try:
+                self.check()
                 value = await values.__anext__()
+                if self._slot.done:
+                    raise RunStopped  # dropped, though nobody could cancel it
             except BaseException as error:
                 self._release()
                 if isinstance(error, StopAsyncIteration):
@@ -101,13 +113,14 @@ class Expansion:
                 raise
             self._add(value)
 
-    def _check_run(self) -> None:
+    def check(self) -> None:
         """
-        See that the next value is still wanted; the run may have stopped while we waited.
+        See that more of the item is still wanted; the run may have stopped, or the item been
+        dropped, while we waited.
 
         :raises RunStopped: if it is not
         """
-        if self._stage.run.stopping:
+        if self._stage.run.stopping or self._slot.done:
             raise RunStopped
 
     async def _reserve(self, pacing: Pacing | None) -> None:

@@ -29,16 +29,23 @@ class CallFailed(Exception):
     :param attempts: attempts made
     :param decision: what becomes of the item: ``FAIL``, ``SKIP`` or ``DIVERT``; ``None`` if the
         failure is none of the item's, so that the run cannot go on
+    :param origin: for a note on the error, if it stems from no attempt with the item
     :ivar task_name: of the task that raised it, if it is a fallback
     """
 
     def __init__(
-        self, error: BaseException, attempts: int, decision: Decision | None = None
+        self,
+        error: BaseException,
+        attempts: int,
+        decision: Decision | None = None,
+        *,
+        origin: str | None = None,
     ) -> None:
         super().__init__(attempts)
         self.error = error
         self.attempts = attempts
         self.decision = decision if isinstance(error, Exception) else None
+        self.origin = origin
         self.task_name: str | None = None
 
 
@@ -54,7 +61,10 @@ class ItemFailed(CallFailed):
 
 
 class RunStopped(BaseException):
-    """Ends, from the inside, a worker that nobody could cancel where it is, when the run stops."""
+    """
+    Ends, from the inside, what nobody could cancel where it is, when the run stops: a worker, or
+    only the work on an item that has been dropped.
+    """
 
 
 LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"

@@ -51,15 +51,16 @@ class GroupedBatchStage(BatchStage):
             room=math.inf if one_at_a_time else options.batch_size + self.run.window.extra,
         )
 
-    def gather(self, slots: list[Slot]) -> None:
+    def gather(self, slots: list[Slot]) -> bool:
         """
         Add items to the batches of their keys.
 
         :param slots: of the items, at least one
+        :return: whether one of them failed, so that the run ends, and all that is later is dropped
         """
         batcher = self.batcher
         now = current_time() if batcher.timed else 0.0
-        for slot in slots:
+        for position, slot in enumerate(slots):
             option = "weight"
             try:
                 weight = self._weigh(slot.value)
@@ -69,7 +70,13 @@ class GroupedBatchStage(BatchStage):
             except BaseException as error:
                 error = examine(error, f"{option} of task {self.name!r}", self.run)
                 origin = f"raised by {option} of task {self.name!r} for input item {slot.index}"
-                return self.run.fail(error, origin)
+                if self.run.winding_down is not None:
+                    # Back to their places: this one is that of the failure, the others are later.
+                    for each in reversed(slots[position:]):
+                        self._intake.insert_before(self._intake.root.next, each)
+                self.run.routing.end_run(self._intake, slot, error, origin)
+                return True
+        return False
 
     # The messages leave weight and key out: they may be the item.
 

@@ -14,8 +14,14 @@ class Expanded:
     """Type of :data:`EXPANDED`, so that the table of kinds can know it."""
 
 
+class Dropped:
+    """Type of :data:`DROPPED`."""
+
+
 EXPANDED = Expanded()
 """Result of a call whose generator has been passed on to its end."""
+DROPPED = Dropped()
+"""Result of a call whose item was dropped, since an earlier one has failed, or it has itself."""
 
 # What a result means, by its type. Small ints, compared by identity-fast equality on the hot path.
 VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, END = range(7)
@@ -29,7 +35,7 @@ class Kinds(dict[type, int]):
     """
 
     def __init__(self, flatten: bool = True) -> None:
-        super().__init__({type(None): NOTHING, Expanded: END})
+        super().__init__({type(None): NOTHING, Expanded: END, Dropped: END})
         self._flatten = flatten
 
     def __missing__(self, cls: type) -> int:

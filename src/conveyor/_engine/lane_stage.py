@@ -7,7 +7,7 @@ Stages of their own, since others need not ask: those have a plain deque for a q
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..error_handling import KeyHaltedError
@@ -30,19 +30,21 @@ class AskingQueue(LaneQueue[Slot]):
     A function among the options that fails, or gives what cannot be used, is a mistake in the
     settings and not in the item: it ends the run, whatever ``on_error`` says.
 
-    :param run: the run
-    :param plan: of the stage
+    :param stage: whose queue it is
     """
 
-    __slots__ = ("_key_of", "_name", "_priority_of", "_role", "_run")
+    __slots__ = ("_key_of", "_name", "_priority_of", "_role", "_run", "_stage", "_stranded")
 
-    def __init__(self, run: Run, plan: StagePlan) -> None:
+    def __init__(self, stage: SingleStage) -> None:
         super().__init__()
-        self._run = run
-        self._name = plan.name
-        self._priority_of = plan.options.priority
-        self._key_of = plan.options.lane_key
-        self._role = "cache" if plan.options.key is None else "key"
+        options = stage.plan.options
+        self._stage = stage
+        self._stranded: list[Slot] = []
+        self._run = stage.run
+        self._name = stage.name
+        self._priority_of = options.priority
+        self._key_of = options.lane_key
+        self._role = "cache" if options.key is None else "key"
 
     def append(self, slot: Slot) -> None:
         """
@@ -50,28 +52,47 @@ class AskingQueue(LaneQueue[Slot]):
 
         :param slot: of the stage's chain
         """
+        self.extend((slot,))
+
+    def extend(self, slots: Iterable[Slot]) -> None:
+        """
+        Let several slots wait, up to one for which a function fails.
+
+        :param slots: of the stage's chain, in its order
+        """
+        remaining = iter(slots)
+        for slot in remaining:
+            failure = self._enqueue(slot)
+            if failure is not None:
+                self._stranded = [slot, *remaining]
+                return self._run.routing.end_run(self._stage.chain, slot, *failure)
+        return None
+
+    def _enqueue(self, slot: Slot) -> tuple[BaseException, str] | None:
+        """Let a slot wait; if a function fails, return the error and its origin."""
         option = "priority"
         try:
             priority = self._urgency(slot.value)
             if self._key_of is None:
-                return self.add(slot, priority)
+                self.add(slot, priority)
+                return None
             option = self._role
             key = self._run.ask(self._key_of, slot.value)
             # In here, since keys are hashed and compared there.
             self.add_to_lane(slot, checked_key(key, self._role), priority)
         except BaseException as error:
-            self._fail(error, option, slot.index)
+            return self._examined(error, option, slot.index)
+        return None
 
-    def extend(self, slots: Iterable[Slot]) -> None:
+    def forget(self, items: Collection[Slot]) -> set[Slot]:
         """
-        Let several slots wait.
+        Forget some of the slots, also of those that came when a function had failed.
 
-        :param slots: of the stage's chain
+        :param items: those, and any others
+        :return: those of them that have waited
         """
-        for slot in slots:
-            if self._run.stopping:
-                return  # a function has failed
-            self.append(slot)
+        stranded, self._stranded = self._stranded, []
+        return super().forget(items).union(each for each in stranded if each in items)
 
     def finish(self, lane: Lane, index: int) -> None:
         """
@@ -83,12 +104,13 @@ class AskingQueue(LaneQueue[Slot]):
         try:
             self.release(lane)
         except BaseException as error:
-            self._fail(error, self._role, index)  # keys are compared there, too
+            # Keys are compared there, too; the item has left, so there is no place to fail at.
+            self._run.fail(*self._examined(error, self._role, index))
 
-    def _fail(self, error: BaseException, option: str, index: int) -> None:
+    def _examined(self, error: BaseException, option: str, index: int) -> tuple[BaseException, str]:
         culprit = f"{option} of task {self._name!r}"
         error = examine(error, culprit, self._run)
-        self._run.fail(error, f"raised by {culprit} for input item {index}")
+        return error, f"raised by {culprit} for input item {index}"
 
     # The message leaves the priority out: it may be the item.
     def _urgency(self, item: Any) -> float:
@@ -133,7 +155,16 @@ class UrgentStage(SingleStage):
 
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan)
-        self.queue = self._line = AskingQueue(run, plan)
+        self.queue = self._line = AskingQueue(self)
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of the slots in the queue that have been dropped.
+
+        :param dropped: slots of the stage's chain
+        :return: those of them that were queued
+        """
+        return self._line.forget(dropped)
 
 
 class KeyedStage(UrgentStage):

@@ -31,7 +31,7 @@ Kafka partition concurrently but keeps those of one key in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -191,6 +191,32 @@ class LaneQueue(Generic[T]):
         lane.waiting = None
         if not lane.is_halted:
             self._lanes.pop(lane.key, None)  # None, as all lanes may have been cleared
+
+    def forget(self, items: Collection[T]) -> set[T]:
+        """
+        Forget some of the items that wait; O(n).
+
+        Lanes that hold nothing then are kept, so that no key has to be looked up.
+
+        :param items: those, and any others
+        :return: those of them that have waited
+        """
+        gone = {item for _, _, item in self._ready if item in items}
+        freed = [self._lane_of.pop(item) for item in gone if item in self._lane_of]
+        self._ready = [each for each in self._ready if each[2] not in gone]
+        for lane in self._lanes.values():
+            if lane.waiting:
+                behind = {item for _, _, item in lane.waiting if item in items}
+                lane.waiting = deque(each for each in lane.waiting if each[2] not in behind)
+                gone |= behind
+        for lane in freed:
+            lane.is_busy = bool(lane.waiting)
+            if lane.waiting:
+                self._ready.append(lane.waiting.popleft())
+        for item in gone:
+            self._lane_of.pop(item, None)
+        heapify(self._ready)
+        return gone
 
     def clear(self) -> None:
         """Forget everything."""

@@ -39,6 +39,17 @@ class OrderedChain(Chain):
         if self.root.next is slot:
             self.on_ready()
 
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        for slot in slots:
+            slot.done = True
+        if self.root.next is slots[0]:
+            self.on_ready()
+
     def take(self) -> Slot | None:
         """Unlink and return the head if it is done, else return ``None``."""
         root = self.root
@@ -125,6 +136,17 @@ class ArrivalChain(Chain):
             ready.append(slot)
         else:
             ready.append(slot)
+            self.on_ready()
+
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        is_news = not self._ready
+        self._ready.extend(slots)
+        if is_news:
             self.on_ready()
 
     def take(self) -> Slot | None:

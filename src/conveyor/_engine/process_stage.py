@@ -10,6 +10,7 @@ the run ends once its results are delivered.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from anyio import Event
 from ..data import ScopedIterable
 from .bypass import FailedSlot
 from .expansion import Expansion
-from .failures import examine
+from .failures import CallFailed, examine
+from .kinds import DROPPED
 from .sequence import Chain, Slot
 from .stage import Stage
 
@@ -44,6 +46,7 @@ class ProcessStage(Stage):
         self._intake = intake
         intake.on_ready = self._on_ready
         self._waiting_for_item: Event | None = None
+        self._has_met_end = False
 
     def accounts_for(self, given: int) -> int:
         """
@@ -66,18 +69,33 @@ class ProcessStage(Stage):
         self.run.cascade.close(self.chain)
         self.counters.added += 1
         self.run.window.held += 1
+        winding_down = self.run.winding_down
+        try:
+            if winding_down is None:
+                await self._serve_stream(slot)
+            elif (
+                await winding_down.attend(self, slot, partial(self._serve_stream, slot)) is DROPPED
+            ):
+                return self.discard(slot)
+        except CallFailed as failed:
+            return await self.give_up(slot, failed)
+        self.wants_no_more = not self._intake.exhausted
+        if winding_down is not None and not self._has_met_end:
+            winding_down.forget_before(self.chain)
+            self.wants_no_more = True
+        # What the call took it may have merged or left out; only what it gave goes on.
+        self.counters.left += self.counters.taken
+        self.discard(slot)
+
+    async def _serve_stream(self, slot: Slot) -> None:
         try:
             stream = self.plan.function(self._items(slot))
             if isawaitable(stream):
                 stream = await stream
             await self._pass_on(slot, stream)
         except BaseException as error:
-            error = examine(error, f"task {self.name!r}", self.run)
-            return self.run.fail(error, self.origin(slot.index, 1))
-        self.wants_no_more = not self._intake.exhausted
-        # What the call took it may have merged or left out; only what it gave goes on.
-        self.counters.left += self.counters.taken
-        self.discard(slot)
+            examined = examine(error, f"task {self.name!r}", self.run)
+            raise CallFailed(examined, 1) from None
 
     async def _pass_on(self, slot: Slot, stream: Any) -> None:
         expansion = Expansion(self, slot)
@@ -113,6 +131,7 @@ class ProcessStage(Stage):
                 place.index = slot.index
                 return slot.value
             elif self._intake.exhausted:
+                self._has_met_end = True
                 raise StopAsyncIteration
             else:
                 await self._wait_for_item()

@@ -7,11 +7,11 @@ where their place is, and what happens is decided here, for all stages alike:
 ========== =====================================================================================
 decision   what happens
 ========== =====================================================================================
-``FAIL``   the run ends; in a run of outcomes a failed slot takes the item's place (see
-           :mod:`.bypass`), and the run goes on
+``FAIL``   the run ends, at once or in order (:meth:`Routing.end_run`); in a run of outcomes a
+           failed slot takes the item's place (see :mod:`.bypass`), and the run goes on
 ``SKIP``   it is counted
 ``DIVERT`` a failure is kept, or reported to ``on_failure``
-none       the run ends: the failure is none of the item's
+none       the run ends in the same way: the failure is none of the item's
 ========== =====================================================================================
 
 Each item that is gone without ending the run counts as an error; too many of them end it.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +33,7 @@ from .failures import CallFailed, add_note, examine
 
 if TYPE_CHECKING:
     from .run import Run
-    from .sequence import Slot
+    from .sequence import Chain, Slot
     from .stage import Stage
 
 logger = logging.getLogger("conveyor")
@@ -75,7 +76,8 @@ class Routing:
         """
         decision = failed.decision
         if decision is None or (decision is FAIL and not self.gives_outcomes):
-            return self._run.fail(failed.error, _origin(stage, failed, items[0]))
+            origin = _origin(stage, failed, items[0])
+            return self.end_run(stage.chain, place, failed.error, origin)
         _forget_engine(failed.error)
         if decision is SKIP:
             stage.counters.skipped += len(items)
@@ -88,12 +90,33 @@ class Routing:
                 self.failures.total += 1
                 if self._on_failure is None:
                     self._keep(failure)
-                elif not await self._report(failure):
+                elif not await self._report(stage, place, failure):
                     return None
         return self._count(stage, failed, items)
 
-    def check_errors(self) -> None:
-        """At the end of the data, see once more that there were not too many errors."""
+    def end_run(self, chain: Chain, place: Slot, error: BaseException, origin: str) -> None:
+        """
+        End the run with a failure of an item: at its place if failures come in order, else at once.
+
+        :param chain: that the item's slot is in
+        :param place: the slot
+        :param error: what the consumer will get
+        :param origin: for a note on it
+        """
+        if self._run.winding_down is None:
+            self._run.fail(error, origin)
+        else:
+            self._run.winding_down.fail(chain, place, error, origin)
+
+    def conclude(self) -> None:
+        """All results have been delivered; see whether there is a failure behind them."""
+        winding_down = self._run.winding_down
+        if winding_down is not None:
+            winding_down.conclude()
+        if not self._run.stopping:
+            self._check_errors()
+
+    def _check_errors(self) -> None:
         reason = self._limits.exceeded(self._errors, self._run.source.pulled)
         if reason is not None and self._last is not None:
             cause, origin = self._last
@@ -119,8 +142,20 @@ class Routing:
                 self._max_failures,
             )
 
-    async def _report(self, failure: Failure) -> bool:
-        """Call ``on_failure``; tell whether the run goes on."""
+    async def _report(self, stage: Stage, place: Slot, failure: Failure) -> bool:
+        """Call ``on_failure``; tell whether the run goes on, and the place is still wanted."""
+        winding_down = self._run.winding_down
+        try:
+            if winding_down is None:
+                await self._tell(failure)
+            else:
+                await winding_down.attend(stage, place, partial(self._tell, failure))
+        except CallFailed as raised:
+            origin = _origin(stage, raised, (None, failure.index))
+            self.end_run(stage.chain, place, raised.error, origin)
+        return not (self._run.stopping or place.done)
+
+    async def _tell(self, failure: Failure) -> None:
         assert self._on_failure is not None
         try:
             answer = self._on_failure(failure)
@@ -131,18 +166,18 @@ class Routing:
             if error.__context__ is None:
                 error.__context__ = failure.error
             origin = f"raised by on_failure for input item {failure.index}"
-            self._run.fail(error, f"{origin}, which failed in task {failure.task_name!r}")
-        return not self._run.stopping
+            origin = f"{origin}, which failed in task {failure.task_name!r}"
+            raise CallFailed(error, failure.attempts, origin=origin) from None
 
     def _count(self, stage: Stage, failed: CallFailed, items: Sequence[tuple[Any, int]]) -> None:
         self._errors += len(items)
         if self._limits.are_set:
             self._last = failed.error, _origin(stage, failed, items[-1])
-            self.check_errors()
+            self._check_errors()
 
 
 def _origin(stage: Stage, failed: CallFailed, item: tuple[Any, int]) -> str:
-    return stage.origin(item[1], failed.attempts, failed.task_name)
+    return failed.origin or stage.origin(item[1], failed.attempts, failed.task_name)
 
 
 def _forget_engine(error: BaseException) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from anyio import Event, Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ..context import PipelineContext, get_current_context, set_current_context
+from ..context import PipelineContext, check_settings, get_current_context, set_current_context
 from ..error_handling import LedgerError, StreamClosedError
 from ..outcomes import Failures
 from .bypass import take_outcomes
@@ -26,6 +26,7 @@ from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
 from .routing import Routing
 from .sequence import Cascade
+from .winding_down import WindingDown
 from .wiring import window_for, wire
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Run:
     :param context: this run's own copy
     :param failures: for the items that are diverted
     :param gives_outcomes: whether it gives outcomes instead of results
-    :raises ValueError: if ``max_in_flight`` is too small for the tasks
+    :raises ValueError: if ``max_in_flight`` is too small for the tasks, or a setting out of range
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Run:
         failures: Failures,
         gives_outcomes: bool,
     ) -> None:
+        check_settings(context)
         self.window = window_for(plans, context.max_in_flight)
         self.host = current_host()
         self.context = context.copy()
@@ -75,6 +77,8 @@ class Run:
         self._task: Any
         self.routing = Routing(self, failures, gives_outcomes)
         self.source, self.stages, self._chains = wire(self, plans, data)
+        in_order = self.context.failure == "in_order"
+        self.winding_down = WindingDown(self, self._chains) if in_order else None
         last = self._chains[-1]
         self.handoff = Handoff(
             self, last, partial(take_outcomes, last) if gives_outcomes else last.take_all
@@ -157,8 +161,8 @@ class Run:
     def end(self) -> None:
         """The consumer has everything; called when the last chain is exhausted."""
         if not self.stopping:
-            self.routing.check_errors()
-            self._completed = True
+            self.routing.conclude()
+            self._completed = self.failure is None
             self.stop()
 
     def stop(self) -> None:
@@ -245,6 +249,8 @@ class Run:
                 self.failure = error
         for chain in self._chains[:-1]:
             chain.clear()
+        if self.winding_down is not None:
+            self.winding_down.clear()
         self._task_group = None
         self._joined.set()
         self.handoff.wake()

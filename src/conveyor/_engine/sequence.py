@@ -197,6 +197,17 @@ class Chain:
         """
         raise NotImplementedError
 
+    def finish_all(self, slots: list[Slot]) -> None:
+        """
+        Say of several slots that they have their results.
+
+        None of them leaves before all of them may: what takes the first may fail, and what becomes
+        of the others must not depend on whether they have been reached.
+
+        :param slots: neighbours in this chain, at least one
+        """
+        raise NotImplementedError
+
     def take(self) -> Slot | None:
         """Unlink and return the next slot that may leave, ``None`` if there is none at present."""
         raise NotImplementedError
@@ -252,6 +263,24 @@ class Chain:
         self._unlink(slot)
         if was_head and (self.root.next.done or self.exhausted):
             self.on_ready()
+
+    def cut_from(self, first: Slot) -> list[Slot]:
+        """
+        Unlink a slot and all that come after it, and return them.
+
+        :param first: a slot of this chain; its root, if that comes next, for nothing
+        """
+        root = self.root
+        before = first.previous
+        cut: list[Slot] = []
+        while first is not root:
+            cut.append(first)
+            after = first.next
+            first.next = first.previous = root
+            first = after
+        before.next = root
+        root.previous = before
+        return cut
 
     def close(self) -> None:
         """Say that no slot will be appended any more; children may still be inserted."""

@@ -8,7 +8,7 @@ functions without retry, timeout, handler or the like, and a general one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import copy_context
 from gc import get_referents
 from itertools import repeat
@@ -77,6 +77,17 @@ class SingleStage(Stage):
         # item; what is still put goes to one that nobody looks at.
         self.queue.clear()
         self.queue = deque()
+
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of the slots in the queue that have been dropped.
+
+        :param dropped: slots of the stage's chain
+        :return: those of them that were queued
+        """
+        waiting = [self.queue.popleft() for _ in range(len(self.queue))]
+        self.queue.extend(slot for slot in waiting if slot not in dropped)
+        return {slot for slot in waiting if slot in dropped}
 
     def worker(self) -> Coroutine[Any, Any, None]:
         """Return what a new worker runs: the hot path alone, once it is known that it will do."""

@@ -97,6 +97,16 @@ class Source(Upstream):
             self._scope.cancel()
         self._run.window.wake_source()
 
+    def cut_off(self, sink: Chain) -> None:
+        """
+        End early, since nothing that comes now is wanted any more.
+
+        :param sink: takes what comes all the same
+        """
+        self.chain = sink
+        self.following = None
+        self.drain()
+
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
@@ -111,7 +121,8 @@ class Source(Upstream):
                 run.cascade.close(self.chain)
         except BaseException as error:
             error = examine(error, "the source", run)
-            run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            fail = run.fail if run.winding_down is None else run.winding_down.fail_after_all
+            fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         iterator = iter(items)
@@ -120,18 +131,24 @@ class Source(Upstream):
             while goes_on:
                 places = self._take_places()
                 began = current_time()
-                left = places - self._feed_burst(islice(iterator, places))
+                left = places + self.pulled
+                try:
+                    self._feed_burst(islice(iterator, places))
+                finally:
+                    left -= self.pulled
+                    if left:
+                        self._run.window.release(left)
                 if current_time() - began > SLOW:
                     self._burst = max(1, places // 2)
                 if left:
-                    return self._run.window.release(left)
+                    return
                 goes_on = await self._pause()
         finally:
             if isinstance(items, Generator):
                 items.close()
 
-    def _feed_burst(self, values: Iterable[Any]) -> int:
-        """Hand on all of the values, which have places; return how many there were."""
+    def _feed_burst(self, values: Iterable[Any]) -> None:
+        """Hand on all of the values, which have places."""
         root = self.chain.root
         spare = self.chain.spare
         slots: list[Slot] = []
@@ -152,7 +169,6 @@ class Source(Upstream):
         finally:
             self.pulled += len(slots)
             self.emit_all(slots)
-        return len(slots)
 
     async def _feed_async(self, items: AsyncIterable[Any]) -> None:
         # Entered before the first step, and shielded when that is over; as in Expansion.pass_on().

@@ -1,17 +1,16 @@
 """
 A stage: take a slot, call the user's function, pass the slot on.
 
-What every kind of stage has in common: side inputs, what becomes of a result, room for children.
+What every kind of stage has in common: side inputs, what becomes of a result or a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-from anyio import CancelScope, Event
 
 from .adaptive_limit import adaptive_limit
 from .call import Call
@@ -20,9 +19,9 @@ from .failures import CallFailed, RunStopped, examine
 from .isolation import SEES_VARIABLES, run_in_context
 from .kinds import AWAITABLE, END, LIST, NOTHING, VALUE, Kinds
 from .ledger import Counters
+from .room import Expander
 from .sequence import Slot
-from .upstream import Upstream
-from .workers import WorkerPool
+from .winding_down import UnpreparedCall
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -31,21 +30,17 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Stage(WorkerPool, Upstream):
+class Stage(Expander):
     """
     One task of the pipeline at work in one run.
 
     :param run: the run
     :param plan: what to do
     :ivar adaptive: how many calls may be in flight, if that is found by trying; else ``limit``
-    :ivar next_point: the stage that begins the chain after its own, if there is one
-    :ivar takes_all: whether it takes in all that is ready, and not just what it can use
     :ivar wants_no_more: whether it has ended before its input did
     :ivar passed_by: failures of earlier stages that it let pass, as far as it counts them
     """
 
-    next_point: Stage | None
-    takes_all = True
     wants_no_more = False
     passed_by = 0
 
@@ -57,8 +52,6 @@ class Stage(WorkerPool, Upstream):
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None
         self._isolated = not SEES_VARIABLES
-        self._waiting = 0
-        self._turns: list[Event] = []
 
     @property
     def batch_size(self) -> int:
@@ -88,6 +81,8 @@ class Stage(WorkerPool, Upstream):
                     function = await self.plan.inputs.bind(function)
                 except BaseException as error:
                     examined = examine(error, f"a side input of task {self.name!r}", self.run)
+                    if self.run.winding_down is not None and isinstance(examined, Exception):
+                        return UnpreparedCall(self, examined)
                     raise examined  # noqa: B904 - it has a cause if it needs one
             if self._call is None:
                 self._call = self.make_call(function)
@@ -106,6 +101,22 @@ class Stage(WorkerPool, Upstream):
     async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
         return await call(slot.value, Expansion(self, slot), pacing)
 
+    async def attended(
+        self, slot: Slot, expansion: Expansion, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """
+        Make a call; in a run that fails in order, as long as its slot is not dropped.
+
+        :param slot: holds the item, or the batch
+        :param expansion: passes on the values of a generator
+        :param work: makes the call
+        :return: as of the call, or :data:`.DROPPED`
+        :raises CallFailed: as the call
+        """
+        if self.run.winding_down is None:
+            return await work()
+        return await self.run.winding_down.attend_call(self, slot, expansion, work)
+
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
         Make one call and pass on what it returns, in the general way.
@@ -115,7 +126,11 @@ class Stage(WorkerPool, Upstream):
         :param pacing: what ``call.begin()`` returned
         """
         try:
-            result = await self._make(call, slot, pacing)
+            if self.run.winding_down is None:
+                result = await self._make(call, slot, pacing)
+            else:
+                work = partial(self._make, call, slot, pacing)
+                result = await self.attended(slot, Expansion(self, slot), work)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:
@@ -161,7 +176,11 @@ class Stage(WorkerPool, Upstream):
         self.counters.added += at_once
         self.emit_all(self.chain.insert_values(slot, islice(values, at_once)))
         if at_once < len(values):
-            await Expansion(self, slot).from_iterable(values[at_once:], None)
+            try:
+                await Expansion(self, slot).from_iterable(values[at_once:], None)
+            except RunStopped:
+                if not slot.done:
+                    raise
         self.discard(slot)
 
     def add_child(self, slot: Slot, value: Any) -> None:
@@ -218,6 +237,16 @@ class Stage(WorkerPool, Upstream):
         self.chain.discard(slot)
         self.run.window.release()
 
+    def forget(self, dropped: Collection[Slot]) -> set[Slot]:
+        """
+        Let go of what waits here and is not wanted any more: what is to come into the chain that
+        begins here, and what has been dropped from the stage's chain.
+
+        :param dropped: slots of the stage's chain
+        :return: those of them that were waiting
+        """
+        return set()
+
     def items_in(self, slot: Slot) -> list[tuple[Any, int]]:
         """
         Return the items that a slot's call was given, each with the index of its input item.
@@ -239,95 +268,6 @@ class Stage(WorkerPool, Upstream):
             f"raised by task {task_name or self.name!r} for input item {index} "
             f"after {attempts} attempt{plural}"
         )
-
-    # Room for children
-
-    def may_add(self, slot: Slot) -> bool:
-        """
-        Tell whether a child of *slot* may be added now.
-
-        There is room, or the slot is the head of the whole line: nothing before it could make room.
-
-        :param slot: a slot of the stage's chain
-        """
-        return self.run.window.has_room(slot.index) or (
-            self.chain.head is slot and all(stage.is_idle for stage in self._following())
-        )
-
-    def _following(self) -> Iterator[Stage]:
-        """Yield the stages that begin the chains after this one, as far as they take what comes."""
-        point = self.next_point
-        while point is not None and point.takes_all:
-            yield point
-            point = point.next_point
-
-    @property
-    def is_idle(self) -> bool:
-        """For a stage that begins a chain: whether nothing in it goes on without more input."""
-        return self.chain.head is None
-
-    async def wait_for_room(self, slot: Slot) -> None:
-        """
-        Wait until a child of *slot* may be added, or the run stops.
-
-        Not cancellable: the scopes around us may be those of a generator that is suspended
-        meanwhile, and what they cancel is the generator, at its next step.
-
-        :param slot: a slot of the stage's chain
-        :raises RunStopped: if the run stops
-        """
-        window = self.run.window
-        chains = [self.chain, *(stage.chain for stage in self._following())]
-        for chain in chains:
-            chain.watched += 1
-        self._waiting += 1
-        self.relieve()
-        was_woken = False
-        try:
-            while not self.run.stopping:
-                if not self.may_add(slot):
-                    if was_woken:
-                        window.hand_on()  # to one whose item came first and who waits by now
-                    event = window.enqueue(slot.index)
-                elif self.is_crowded:
-                    window.hand_on()
-                    event = Event()
-                    self._turns.append(event)
-                else:
-                    break
-                slot.parked = event
-                try:
-                    with CancelScope(shield=True):
-                        await event.wait()
-                finally:
-                    slot.parked = None
-                    window.forget(event)
-                was_woken = True
-            else:
-                raise RunStopped
-        finally:
-            for chain in chains:
-                chain.watched -= 1
-            self._waiting -= 1
-        # We were woken because there is room; if it is for more than one, so is the wake-up.
-        window.hand_on()
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether a call that has waited for room would be one too many at present."""
-        return False
-
-    def relieve(self) -> None:
-        """Look after those who wait: fewer calls run than before, or the head has changed."""
-        # Set first, forgotten afterwards: a KeyboardInterrupt in between must not lose any.
-        for event in self._turns:
-            event.set()
-        self._turns.clear()
-
-    def stop(self) -> None:
-        """Start no further call, and let those who wait see that the run stops."""
-        super().stop()
-        self.relieve()
 
     # Isolation of context variables
 

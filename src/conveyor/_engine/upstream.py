@@ -39,9 +39,7 @@ class Upstream:
 
         :param slots: of the chain
         """
-        if self.following is None:
-            finish = self.chain.finish
-            for slot in slots:
-                finish(slot)
-        elif slots:
+        if self.following is not None and slots:
             self.following.put_all(slots)
+        elif slots:
+            self.chain.finish_all(slots)

@@ -216,15 +216,15 @@ FAULTS = [
     Fault(
         "a generator is asked for another value after the end",
         "_engine/expansion.py",
-        "            self._check_run()\n            try:\n                value = await",
-        "            try:\n                value = await",
+        "                self.check()\n                value = await",
+        "                value = await",
         ("test_generators.py::test_a_value_that_comes_after_the_end_is_the_last",),
     ),
     Fault(
         "a share of the parallelism that comes after the end is used",
         "_engine/expansion.py",
-        "        if self._stage.run.stopping:\n",
-        "        if False:\n",
+        "        if self._stage.run.stopping or self._slot.done:\n",
+        "        if self._slot.done:\n",
         ("test_generators.py::test_no_value_is_pulled_once_a_share_comes_too_late",),
     ),
     Fault(
@@ -378,8 +378,8 @@ FAULTS = [
     Fault(
         "an attempt begins after the end",
         "_engine/call.py",
-        "            if self._run is not None and self._run.stopping:\n",
-        "            if False:\n",
+        "            if expansion is not None:\n                expansion.check()",
+        "            if False:\n                expansion.check()",
         ("test_shutdown.py::test_no_attempt_begins_after_the_end",),
     ),
     Fault(
@@ -391,7 +391,7 @@ FAULTS = [
     ),
     Fault(
         "the scopes of a generator cancel its wait for room",
-        "_engine/stage.py",
+        "_engine/room.py",
         "                    with CancelScope(shield=True):\n",
         "                    with CancelScope():\n",
         (

@@ -41,11 +41,12 @@ FAULTS = [
         "_engine/source.py",
         """\
             error = examine(error, "the source", run)
-            run.fail(error, f"raised by the source after {self.pulled} item(s)")
+            fail = run.fail if run.winding_down is None else run.winding_down.fail_after_all
+            fail(error, f"raised by the source after {self.pulled} item(s)")
 """,
         """\
             examine(error, "the source", run)
-            self._chain.close()
+            self.chain.close()
 """,
         ("test_errors.py::test_a_source_that_fails_at_any_index",),
     ),

@@ -74,8 +74,8 @@ FAULTS = [
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
         "_engine/lane_stage.py",
-        "BaseException as error:\n            self._fail(error, option, slot.index)\n",
-        "ZeroDivisionError as error:\n            self._fail(error, option, slot.index)\n",
+        "BaseException as error:\n            return self._examined(error, option",
+        "ZeroDivisionError as error:\n            return self._examined(error, option",
         ("test_keys.py::test_a_key_function_that_fails_ends_the_run",),
     ),
     Fault(
@@ -108,8 +108,8 @@ FAULTS = [
     Fault(
         "after a failure the priority function is asked about the other children",
         "_engine/lane_stage.py",
-        "            if self._run.stopping:\n",
-        "            if False:\n",
+        "                return self._run.routing.end_run(self._stage.chain, slot, *failure)\n",
+        "                self._run.routing.end_run(self._stage.chain, slot, *failure)\n",
         ("test_priority.py::test_of_several_children_none_is_asked_about_after_a_failure",),
     ),
     Fault(

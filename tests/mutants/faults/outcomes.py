@@ -167,8 +167,8 @@ FAULTS = [
     Fault(
         "what on_failure raises is swallowed",
         "_engine/routing.py",
-        '            self._run.fail(error, f"{origin}, which',
-        '            str(f"{origin}, which',
+        "            self.end_run(stage.chain, place, raised.error, origin)\n",
+        "            str(origin)\n",
         ("test_divert.py::test_a_function_that_raises_ends_the_run",),
     ),
     Fault(
@@ -187,8 +187,8 @@ FAULTS = [
     ),
     Fault(
         "the rate is not looked at in the end",
-        "_engine/run.py",
-        "            self.routing.check_errors()\n",
+        "_engine/routing.py",
+        "        if not self._run.stopping:\n            self._check_errors()\n",
         "",
         ("test_error_limits.py::test_the_rate_holds_at_the_end",),
     ),

@@ -167,7 +167,7 @@ FAULTS = [
     ),
     Fault(
         "a generator before an order point goes on whatever the window says",
-        "_engine/stage.py",
+        "_engine/room.py",
         "is slot and all(stage.is_idle for stage in self._following())\n",
         "is slot\n",
         ("test_window.py::test_a_generator_before_an_order_point_keeps_to_the_window",),
@@ -181,7 +181,7 @@ FAULTS = [
     ),
     Fault(
         "the head of the line waits for the window",
-        "_engine/stage.py",
+        "_engine/room.py",
         "window.has_room(slot.index) or (\n            self.chain.head is slot",
         "window.has_room(slot.index) or (\n            self.chain.head is None",
         ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
@@ -271,7 +271,7 @@ FAULTS = [
     ),
     Fault(
         "who waits beside a rescued call is forgotten instead of woken",
-        "_engine/stage.py",
+        "_engine/room.py",
         "        for event in self._turns:\n            event.set()\n",
         "",
         (
@@ -281,7 +281,7 @@ FAULTS = [
     ),
     Fault(
         "who waits beside a rescued call is not told that the run ends",
-        "_engine/stage.py",
+        "_engine/room.py",
         """\
         super().stop()
         self.relieve()

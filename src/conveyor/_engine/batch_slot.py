@@ -1,0 +1,39 @@
+"""
+The place of a batch among the slots.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .sequence import Slot
+
+
+class BatchSlot(Slot):
+    """
+    The place of a batch.
+
+    Its items keep their places in the window while the call works on them. The slot has one; the
+    others are spare once the call has returned, for its results.
+
+    :param value: a list of items
+    :param slots: those that they were in, which still know where the items stem from
+    """
+
+    __slots__ = ("_spare", "slots")
+
+    def __init__(self, value: list[Any], slots: list[Slot]) -> None:
+        super().__init__(value, slots[0].index)
+        self.slots = slots
+        self._spare = len(value) - 1
+
+    def take_spare(self, wanted: int) -> int:
+        """
+        Use up places that the slot has beside its own.
+
+        :param wanted: how many at most
+        :return: how many
+        """
+        taken = min(wanted, self._spare)
+        self._spare -= taken
+        return taken
