@@ -16,7 +16,9 @@ from conveyor import (
     RetryConfig,
     SingleTask,
     batch_task,
+    options,
     single_task,
+    task_options,
 )
 
 # Whatever wrong users write is Any here, or type checkers would stop it.
@@ -815,3 +817,12 @@ def test_any_object_with_handle_error_is_an_error_handler() -> None:
 
     for handler in (Own(), Inherited()):
         assert made(error_handler=handler).error_handler is handler
+
+
+def test_type_checkers_know_the_options_that_there_are() -> None:
+    """Each keyword of a decorator is in its ``TypedDict``, and no other."""
+    single = frozenset(options.SingleTaskOptions.__annotations__)
+    batch = frozenset(options.BatchTaskOptions.__annotations__)
+    assert single | batch == task_options._KNOWN
+    assert single - batch == task_options._SINGLE_ONLY
+    assert batch - single == task_options._BATCH_ONLY

@@ -39,9 +39,9 @@ Where things are:
 =================== ===============================================================
 """
 
-from .adaptive import Adaptive
-from .caching import AsyncStore
-from .circuit_breaker import CircuitBreaker, CircuitState
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .context import (
     Context,
     ContextManager,
@@ -74,14 +74,19 @@ from .error_handling import (
     StreamConsumedError,
     TooManyErrorsError,
 )
-from .outcomes import Failed, Failure, Failures, Outcome, Success
 from .pipeline import Pipeline
-from .rate import Rate
-from .retry_budget import RetryBudget
-from .statistics import BatchTrigger, RunStatistics, StageStatistics
 from .stream import AsyncStream
 from .tasks import BaseTask, BatchTask, SingleTask
-from .threads import from_thread
+
+if TYPE_CHECKING:
+    from .adaptive import Adaptive
+    from .caching import AsyncStore
+    from .circuit_breaker import CircuitBreaker, CircuitState
+    from .outcomes import Failed, Failure, Failures, Outcome, Success
+    from .rate import Rate
+    from .retry_budget import RetryBudget
+    from .statistics import BatchTrigger, RunStatistics, StageStatistics
+    from .threads import from_thread
 
 __all__ = [
     "DIVERT",
@@ -134,3 +139,34 @@ __all__ = [
     "single_task",
     "with_context",
 ]
+
+# What not every program uses is imported when it is first asked for.
+_LATER = {
+    "Adaptive": "adaptive",
+    "AsyncStore": "caching",
+    "CircuitBreaker": "circuit_breaker",
+    "CircuitState": "circuit_breaker",
+    "Failed": "outcomes",
+    "Failure": "outcomes",
+    "Failures": "outcomes",
+    "Outcome": "outcomes",
+    "Success": "outcomes",
+    "Rate": "rate",
+    "RetryBudget": "retry_budget",
+    "BatchTrigger": "statistics",
+    "RunStatistics": "statistics",
+    "StageStatistics": "statistics",
+    "from_thread": "threads",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,7 @@
 """
 Checks of single option values; every message names the task, the option, the value and the fix.
+
+What few tasks have is imported when it is checked.
 """
 
 from __future__ import annotations
@@ -7,10 +9,7 @@ from __future__ import annotations
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, get_args
 
-from .adaptive import Adaptive
-from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction
-from .rate import Rate
 
 if TYPE_CHECKING:
     from .task_options import TaskOptions
@@ -103,6 +102,8 @@ def check_error_handler(handler: object, task: str) -> None:
             f"got the class; write error_handler={handler.__name__}()"
         )
     if not callable(getattr(handler, "handle_error", None)):
+        from .circuit_breaker import CircuitBreaker
+
         is_breaker = isinstance(handler, CircuitBreaker)
         example = "; write circuit_breaker=..." if is_breaker else ""
         raise TypeError(
@@ -113,7 +114,11 @@ def check_error_handler(handler: object, task: str) -> None:
 
 def check_rate_limit(rate: object, task: str) -> None:
     """Check that *rate* is a rate."""
-    if rate is not None and not isinstance(rate, Rate):
+    if rate is None:
+        return
+    from .rate import Rate
+
+    if not isinstance(rate, Rate):
         is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
         example = f"; write rate_limit=Rate({rate!r})" if is_number else ""
         raise TypeError(f"task {task!r}: rate_limit must be a Rate, got {rate!r}{example}")
@@ -122,6 +127,10 @@ def check_rate_limit(rate: object, task: str) -> None:
 def check_concurrency_limit(options: TaskOptions) -> None:
     """Check how many calls may be in flight, or that it can be found."""
     limit, task = options.concurrency_limit, options.task_name
+    if limit is None:
+        return None
+    from .adaptive import Adaptive
+
     if not isinstance(limit, Adaptive):
         return check_count("concurrency_limit", limit, task, optional=True)
     if options.max_size == "auto" and limit.tolerance is not None:

@@ -1,14 +1,13 @@
 """
 Checks of the options that say what becomes of calls that fail; messages as in :mod:`._checks`.
+
+What few tasks have is imported when it is checked.
 """
 
 from __future__ import annotations
 
 from inspect import isroutine
 from typing import TYPE_CHECKING, Any
-
-from .circuit_breaker import CircuitBreaker
-from .retry_budget import RetryBudget
 
 if TYPE_CHECKING:
     from .task_options import TaskOptions
@@ -20,6 +19,8 @@ def check_retry_budget(budget: object, options: TaskOptions) -> None:
     task = options.task_name
     if budget is None:
         return
+    from .retry_budget import RetryBudget
+
     if not isinstance(budget, RetryBudget):
         is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
         example = f"; write retry_budget=RetryBudget({budget!r})" if is_number else ""
@@ -34,7 +35,11 @@ def check_retry_budget(budget: object, options: TaskOptions) -> None:
 
 def check_circuit_breaker(breaker: object, task: str) -> None:
     """Check that *breaker* is a circuit breaker."""
-    if breaker is None or isinstance(breaker, CircuitBreaker):
+    if breaker is None:
+        return
+    from .circuit_breaker import CircuitBreaker
+
+    if isinstance(breaker, CircuitBreaker):
         return
     example = ""
     if breaker is CircuitBreaker:

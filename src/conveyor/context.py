@@ -10,9 +10,10 @@ import copy
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from .outcomes import Failure
+if TYPE_CHECKING:
+    from .outcomes import Failure
 
 __all__ = [
     "Context",
@@ -34,7 +35,7 @@ ExecutionMode = Literal["ordered", "as_completed"]
 FailurePolicy = Literal["fast", "in_order"]
 """``"fast"`` ends a run at its first failure, ``"in_order"`` at the failed item's place."""
 
-OnFailure: TypeAlias = Callable[[Failure], "Awaitable[object] | object"]
+OnFailure: TypeAlias = "Callable[[Failure], Awaitable[object] | object]"
 """Told of each item that is diverted."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
-from .options import MaxSize
 from .tasks import BatchTask, SingleTask
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
         WholeBatchDecorator,
         WholeSingleDecorator,
     )
-    from .options import BatchOptions, SingleOptions
+    from .options import BatchOptions, MaxSize, SingleOptions
 
     P = ParamSpec("P")
     T = TypeVar("T")

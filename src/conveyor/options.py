@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from .adaptive import Adaptive
-from .caching import Store
-from .circuit_breaker import CircuitBreaker
 from .error_handling import (
     ErrorAction,
     ErrorHandler,
@@ -21,10 +18,13 @@ from .error_handling import (
     RetryConfig,
     RetryOn,
 )
-from .rate import Rate
-from .retry_budget import RetryBudget
 
 if TYPE_CHECKING:
+    from .adaptive import Adaptive
+    from .caching import Store
+    from .circuit_breaker import CircuitBreaker
+    from .rate import Rate
+    from .retry_budget import RetryBudget
     from .tasks import BatchTask, SingleTask
 
 MaxSize: TypeAlias = int | Literal["auto"] | None

@@ -20,7 +20,7 @@ from .task_options import TaskOptions
 __all__ = ["StagePlan"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StagePlan:
     """
     One stage of a run.

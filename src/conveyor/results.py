@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import get_cancelled_exc_class
 
 from .error_handling import CollectLimitError
-from .outcomes import Failures
-from .statistics import RunStatistics
 
 if TYPE_CHECKING:
     from ._engine.handoff import Handoff
     from ._engine.run import Run
+    from .outcomes import Failures
+    from .statistics import RunStatistics
     from .stream import PipelineStream
 
 __all__ = ["Results"]
@@ -124,6 +124,8 @@ class Results(_Taking[T]):
 
     def stats(self) -> RunStatistics:
         """Return what the run has counted so far."""
+        from .statistics import RunStatistics
+
         return RunStatistics.of(self._run)
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import Lock
 
-from ._engine.flight import Flight
-from ._engine.host import AsyncioHost, TrioHost, current_host
 from .stream import AsyncStream
+
+if TYPE_CHECKING:
+    from ._engine.flight import Flight
+    from ._engine.host import AsyncioHost, TrioHost
 
 __all__ = ["SharedIterator", "SideInputs"]
 
@@ -37,6 +39,8 @@ class SharedIterator(AsyncIterator[Any]):
         self._lock: Lock
 
     async def __anext__(self) -> Any:
+        from ._engine.host import current_host
+
         # A lock belongs to one event loop; a later run may be on another.
         if self._host is None or not self._host.is_current():
             self._host = current_host()
@@ -56,6 +60,8 @@ class _Pending:
         self._flight: Flight | None = None
 
     async def get(self) -> Any:
+        from ._engine.flight import Flight
+
         if self._flight is None:
             self._flight = Flight(
                 self._fetch,

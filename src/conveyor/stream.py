@@ -4,7 +4,8 @@ The handle on a stream of results, and the ways of consuming it.
 :class:`AsyncStream` wraps any async iterable. :class:`PipelineStream` is what a pipeline returns:
 nothing runs until it is consumed, and it is consumed once.
 
-The engine is imported when the first run starts, so that ``import conveyor`` is quick.
+The engine is imported when the first run starts, so that ``import conveyor`` is quick, and so is
+what a program may never need.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from anyio.abc import TaskGroup
 
 from .data import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
-from .outcomes import Failures
 from .results import PlainIterator, Results, check_timeout, collect
-from .statistics import RunStatistics
 
 if TYPE_CHECKING:
     from ._engine.run import Run
     from .context import PipelineContext
+    from .outcomes import Failures
     from .plan import StagePlan
+    from .statistics import RunStatistics
 
 __all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results"]
 
@@ -119,6 +120,8 @@ class PipelineStream(AsyncStream[Out]):
         context: PipelineContext,
         gives_outcomes: bool = False,
     ) -> None:
+        from .outcomes import Failures
+
         self._plans = plans
         self._data = data
         self._context = context
@@ -277,6 +280,8 @@ class PipelineStream(AsyncStream[Out]):
 
         :raises RuntimeError: if nothing runs yet
         """
+        from .statistics import RunStatistics
+
         if self._run is None:
             raise RuntimeError("there are no statistics yet; the stream has not been iterated")
         return RunStatistics.of(self._run)

@@ -24,15 +24,15 @@ from ._checks import (
 from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
 from ._hedge_checks import check_hedge_after
 from ._lane_checks import BATCH_KEYS, check_lanes
-from .adaptive import Adaptive
-from .caching import Store
-from .circuit_breaker import CircuitBreaker
 from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
-from .options import BatchTaskOptions, MaxSize, SingleTaskOptions
-from .rate import Rate
-from .retry_budget import RetryBudget
 
 if TYPE_CHECKING:
+    from .adaptive import Adaptive
+    from .caching import Store
+    from .circuit_breaker import CircuitBreaker
+    from .options import MaxSize
+    from .rate import Rate
+    from .retry_budget import RetryBudget
     from .tasks import FunctionTask
 
 AUTO_SIZE = 1000
@@ -50,16 +50,14 @@ _RETRY_FIELDS = {
     "retry_jitter": "jitter",
     "retry_on": "retry_on",
 }
-_BATCH_ONLY = frozenset(BatchTaskOptions.__annotations__) - frozenset(
-    SingleTaskOptions.__annotations__
+_SINGLE_ONLY = frozenset({"cache", "key", "on_key_error", "priority"})
+_BATCH_ONLY = frozenset(
+    {"batch_by", "max_size", "max_wait", "max_weight", "min_size", "target_duration", "weight"}
 )
-_SINGLE_ONLY = frozenset(SingleTaskOptions.__annotations__) - frozenset(
-    BatchTaskOptions.__annotations__
-)
-_KNOWN = frozenset(SingleTaskOptions.__annotations__) | _BATCH_ONLY
 
 
-@dataclass(frozen=True)
+# Without what nobody asks for, which would take a tenth of the import of the package.
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskOptions:
     """What a task keeps of its keywords, checked and in one spelling."""
 
@@ -133,7 +131,7 @@ class TaskOptions:
             and self.circuit_breaker is None
             and self.retry_budget is None
             and self.fallback is None
-            and not isinstance(self.concurrency_limit, Adaptive)
+            and isinstance(self.concurrency_limit, int | None)
             and self.error_handler is None
             and self.on_error == "fail"
             and self.lane_key is None
@@ -159,9 +157,9 @@ class TaskOptions:
     @property
     def least_limit(self) -> int:
         """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
-        if isinstance(self.concurrency_limit, Adaptive):
-            return self.concurrency_limit.max
-        return self.concurrency_limit or 1
+        if isinstance(self.concurrency_limit, int | None):
+            return self.concurrency_limit or 1
+        return self.concurrency_limit.max
 
     @property
     def batch_size(self) -> int:
@@ -270,6 +268,7 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
+_KNOWN = _PLAIN_FIELDS | {*_RETRY_FIELDS, "max_retries", "retry_config"}
 
 
 def _itself(item: Hashable) -> Hashable:

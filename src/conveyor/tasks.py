@@ -17,7 +17,6 @@ from ._lane_checks import check_cacheable, check_start_order
 from .base_task import BaseTask
 from .calls import TaskCall
 from .context import PipelineContext
-from .options import MaxSize
 from .plan import StagePlan, without_item
 from .side_inputs import SideInputs
 from .stream import AsyncStream, PipelineStream
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from .caching import Store
     from .error_handling import KeyErrorAction
-    from .options import ReplacedOptions, ReplacedTaskOptions
+    from .options import MaxSize, ReplacedOptions, ReplacedTaskOptions
 
 __all__ = ["BaseTask", "BatchTask", "FunctionTask", "SingleTask"]
 

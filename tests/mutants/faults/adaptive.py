@@ -82,7 +82,7 @@ FAULTS = [
     Fault(
         "a stage with a limit to be found calls plainly",
         "task_options.py",
-        "            and not isinstance(self.concurrency_limit, Adaptive)\n",
+        "            and isinstance(self.concurrency_limit, int | None)\n",
         "",
         ("test_adaptive.py::test_it_is_an_option_about_calls",),
     ),
