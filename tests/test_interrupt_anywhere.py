@@ -294,7 +294,7 @@ ENDING = {
         Window.wake,
         WorkerPool.stop,
         WindingDown.fail,
-        WindingDown.outcome,
+        WindingDown.conclude,
         WindingDown.clear,
         Chain.cut_from,
         SingleStage.forget,

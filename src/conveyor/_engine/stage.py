@@ -84,8 +84,6 @@ class Stage(Expander):
                     if self.run.winding_down is not None and isinstance(examined, Exception):
                         return UnpreparedCall(self, examined)
                     raise examined  # noqa: B904 - it has a cause if it needs one
-                if self.run.stopping:
-                    raise RunStopped  # in the very turn in which they came
             if self._call is None:
                 self._call = self.make_call(function)
         return self._call

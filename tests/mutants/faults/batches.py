@@ -36,7 +36,6 @@ FAULTS = [
         "        self._waits = max_wait != 0\n",
         "        self._waits = True\n",
         ("test_batches.py::test_with_a_wait_of_zero_nothing_is_held_back",),
-        seeds=40,
     ),
     Fault(
         "nobody watches the clock",

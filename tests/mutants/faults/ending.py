@@ -146,13 +146,6 @@ FAULTS = [
         ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
     ),
     Fault(
-        "a worker whose side inputs come with the end goes on",
-        "_engine/stage.py",
-        "                if self.run.stopping:\n",
-        "                if False:\n",
-        ("test_shutdown.py::test_no_worker_begins_once_the_run_ends",),
-    ),
-    Fault(
         "calls in flight are not cancelled",
         "_engine/run.py",
         "            scope.cancel()\n",

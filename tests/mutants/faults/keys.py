@@ -121,7 +121,6 @@ FAULTS = [
             "test_lanes.py::test_an_item_that_is_ready_can_be_taken_out_of_its_turn",
             "test_priority.py::test_the_head_is_served_though_it_is_the_least_urgent",
         ),
-        seeds=300,
     ),
     Fault(
         "the key function sees what an item's call has set",
@@ -136,7 +135,6 @@ FAULTS = [
         "            lane.is_halted = self._halts  #",
         "            pass  #",
         ("test_keys.py::test_a_halted_key_fails_its_later_items_without_calling_them",),
-        seeds=300,
     ),
     Fault(
         "an item of a halted key keeps its share of the parallelism",
