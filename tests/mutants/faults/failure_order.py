@@ -175,8 +175,8 @@ FAULTS = [
     Fault(
         "winding down: a source that cannot be closed does so in silence",
         MODULE,
-        "        if self._run.stopping or not isinstance(error, Exception):\n",
-        "        if not isinstance(error, Exception):\n",
+        "        if self._run.stopping or not isinstance(error, Exception) or",
+        "        if not isinstance(error, Exception) or",
         (f"{TESTS}::test_a_source_that_cannot_be_closed_fails_whoever_closes_it",),
     ),
     Fault(
