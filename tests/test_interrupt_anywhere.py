@@ -314,7 +314,7 @@ def is_ours(code: CodeType) -> bool:
         (block, False, 53),
         (collect, False, 53),
         (in_order, False, 53),
-        (in_order, True, 23),
+        (in_order, True, 13),
     ],
 )
 def test_an_interrupt_of_any_part_ends_the_run(
