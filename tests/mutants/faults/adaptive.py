@@ -77,7 +77,7 @@ FAULTS = [
         "        while self._line and self._held < self.limit:\n",
         "        if self._line:\n",
         ("test_adaptive.py::test_when_it_falls_calls_in_flight_go_on_and_none_begin",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "a generator that waits for room is in flight all the same",

@@ -21,7 +21,7 @@ FAULTS = [
         "        run.source.cut_off(self._sink)\n",
         "",
         (f"{TESTS}::test_nothing_more_is_pulled",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "winding down: an item that comes in spite of it goes on",
@@ -50,7 +50,7 @@ FAULTS = [
         "        self._drop_from(position, slot)\n        self._run.cascade.close(chain)\n",
         "        self._drop_from(position, slot)\n",
         (f"{TESTS}::test_a_failing_batch",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "winding down: a later failure stays",
@@ -58,7 +58,7 @@ FAULTS = [
         "        if position >= self._first_needed:\n",
         "        if position >= self._first_needed and self.failure is None:\n",
         (f"{TESTS}::test_an_earlier_failure_takes_the_place_of_a_later_one",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "winding down: every failure gets its note",
@@ -192,7 +192,7 @@ FAULTS = [
         "            self.failure, self._origin = error, origin\n        self._run.cascade.close(",
         "            self.failure, self._origin = error, origin\n        (",
         (f"{TESTS}::test_a_failing_source_comes_after_all_that_it_gave",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "winding down: the failure is forgotten at the end",
@@ -200,7 +200,7 @@ FAULTS = [
         "            winding_down.conclude()\n",
         "            pass\n",
         (f"{TESTS}::test_earlier_items_are_finished_and_later_ones_cancelled",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "winding down: a process that has enough fails for what it did not ask for",
