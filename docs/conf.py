@@ -34,7 +34,10 @@ nitpick_ignore_regex = [
         r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
     ),
     # In annotations: type variables, and aliases that exist for type checkers only.
-    ("py:(class|obj)", r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data)"),
+    (
+        "py:(class|obj)",
+        r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data|MaxSize|OnFailure)",
+    ),
     # Sphinx before 8.2 does not find ``py:type`` from annotations.
     ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction)"),
 ]

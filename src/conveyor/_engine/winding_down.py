@@ -113,6 +113,7 @@ class WindingDown:
         """
 
         async def whole() -> Any:
+            """Make the call, and pass on what a generator in place of its result gives."""
             result = await work()
             if self._kinds[type(result)] not in (GENERATOR, ASYNC_GENERATOR):
                 return result
