@@ -27,6 +27,7 @@ from .behaviour import (
     weight_of,
 )
 from .keys import key_of_call
+from .named import NamingCalls
 from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
@@ -401,6 +402,8 @@ class _Model:
 
     def call(self, spec: StageSpec, parts: list[str], tally: Tally) -> list[Any]:
         """Return what one item, or batch, becomes."""
+        if spec.names is not None:
+            return NamingCalls(self, spec, tally).batch(parts)
         text = " ".join(parts)
         attempt = 0
         while True:

@@ -119,8 +119,10 @@ class Rescuers:
         async def function(item: Any) -> Any:
             parts = parts_of(spec, item)
             text = " ".join(parts)
-            call = self.world.of(parts[0]).attempts[spec.number, text]
-            journal, seed = call.journal, self.world.scenario.seed
+            journal, seed = self.world.of(parts[0]), self.world.scenario.seed
+            call: Any = journal.elements.get((spec.number, text), None)
+            if call is None:
+                call = journal.attempts[spec.number, text]
             journal.note("fall back", spec.number, text)
             journal.ask(f"the fallback of stage {spec.number} called with {text}")
             journal.open[f"a fallback of stage {spec.number}"] += 1
@@ -136,9 +138,13 @@ class Rescuers:
                 error = FallbackError(text)
                 if spec.handler is None and spec.on_error == "fail":
                     call.fail_for_good("fallback", error)
+                elif spec.handler is None and spec.names is not None:
+                    journal.namings.leave_out(call)
                 elif spec.handler is None and not call.is_part:
                     call.settle(-len(parts))
                 raise error
+            if spec.names is not None:
+                return journal.namings.put(call, "?")
             if outcome == "nothing":
                 if not call.is_part:
                     call.settle(-len(parts))
