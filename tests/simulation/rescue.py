@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from conveyor import BatchTask, CircuitBreaker, RetryBudget, RunStatistics, SingleTask
+
+from .refusals import refusing
 
 if TYPE_CHECKING:
     from .scenario import Scenario, StageSpec
@@ -30,12 +32,14 @@ class Rescue:
     The options of one stage.
 
     ``budget`` is ``plenty`` or ``empty``, ``fallback`` what it does: ``value``, ``mixed`` or
-    ``fail``; ``failures`` in a row open the breaker numbered ``breaker`` for ``reset_after``.
+    ``fail``; ``failures`` in a row open the breaker numbered ``breaker`` for ``reset_after``; see
+    :mod:`.refusals` for those that do not let calls wait.
     """
 
     budget: str | None = None
     fallback: str | None = None
     breaker: int | None = None
+    when_open: Literal["fail", "wait"] = "wait"
     failures: int = 1
     reset_after: int = 1
 
@@ -98,9 +102,11 @@ class Rescuers:
         if rescue.breaker is not None:
             if rescue.breaker not in self.breakers:
                 self.breakers[rescue.breaker] = CircuitBreaker(
-                    rescue.failures, rescue.reset_after, when_open="wait"
+                    rescue.failures, rescue.reset_after, when_open=rescue.when_open
                 )
             options["circuit_breaker"] = self.breakers[rescue.breaker]
+            if rescue.when_open == "fail":
+                options["on_error"] = refusing(self.world, spec)
         if rescue.fallback is not None:
             options["fallback"] = self.fallback(spec, f"{task_name}?")
         return options

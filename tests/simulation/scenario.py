@@ -167,9 +167,11 @@ class Scenario:
         # Here, since those modules need this one.
         from .keys import with_keys
         from .named import with_named
+        from .refusals import with_refusals
 
         scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
-        return with_keys(with_named(_with_failures_in_order(scenario)))
+        scenario = with_named(_with_failures_in_order(scenario))
+        return with_keys(with_refusals(scenario))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:
