@@ -75,12 +75,29 @@ async def test_it_finds_the_capacity_of_a_service_that_refuses() -> None:
 
 
 async def test_it_finds_the_capacity_of_a_service_that_slows_down() -> None:
-    """With 21 calls for 10 places one takes more than twice as long; then it falls to 15."""
+    """With 21 calls for 10 places they take more than twice as long; soon it falls to 15 or 16."""
     service = Service(10)
     await service.serve(task_of(service, Adaptive(5, 100)), 700)
     first = service.limits.index(21)
     assert service.limits[:first] == sorted(service.limits[:first])
-    assert set(service.limits[first:]) == set(range(15, 22))
+    # The average may have calls in it from when there were fewer; but not for longer than a round.
+    assert 21 <= max(service.limits) <= 22
+    assert 15 <= min(service.limits[first:]) <= 16
+
+
+async def test_calls_that_differ_by_themselves_do_not_hold_it_down() -> None:
+    """One of them takes five times as long as another, however many there are at a time."""
+    limits: list[int] = []
+
+    async def work(item: int) -> int:
+        await anyio.sleep(1 + item % 5)
+        limits.append(results.stats().stages[0].limit)
+        return item
+
+    async with task_of(work, Adaptive(5, 20))(range(900)) as results:
+        assert await results.collect() == list(range(900))
+    assert limits == sorted(limits)
+    assert limits[-1] == 20
 
 
 async def test_two_tasks_share_a_service() -> None:

@@ -118,37 +118,63 @@ def test_a_decrease_begins_a_new_round() -> None:
     assert [wave(aimd, 1, 1, 1, None), wave(aimd, 1, 1), wave(aimd, 1, 1, 1)] == [2, 3, 4]
 
 
-@pytest.mark.parametrize(("latency", "expected"), [(2, 5), (2.01, 2)])
-def test_slow_is_more_than_so_many_times_the_least_latency(latency: float, expected: int) -> None:
-    """The least latency of all that have succeeded before, whenever that was."""
+def ten(aimd: Aimd, latency: float, *others: float) -> int:
+    """Make ten calls one by one, the last of them with the latencies that are given."""
+    for each in (*[latency] * (10 - len(others)), *others):
+        wave(aimd, each)
+    return aimd.limit
+
+
+@pytest.mark.parametrize(("latency", "expected"), [(2.4, 4), (2.5, 2)])
+def test_slow_is_more_than_so_many_times_the_least_average(latency: float, expected: int) -> None:
+    """The least that ten calls have taken on average, whenever that was: 1.2 seconds here."""
     aimd = rules(4)
-    wave(aimd, 1)
-    wave(aimd, 1.5)
-    wave(aimd, 1.4)
-    assert wave(aimd, latency, latency, latency, latency) == expected
+    assert [ten(aimd, 1, 3), ten(aimd, 1.5), ten(aimd, 1.4)] == [4, 4, 4]
+    assert ten(aimd, latency) == expected
+
+
+def test_one_slow_call_of_ten_says_nothing() -> None:
+    """Calls differ in what they ask for."""
+    aimd = rules(4)
+    ten(aimd, 1)
+    assert [ten(aimd, 1, 11), ten(aimd, 1, 11.1)] == [4, 2]
+
+
+def test_of_a_large_limit_a_whole_round_is_looked_at() -> None:
+    """As many calls as may be in flight, so that it takes all who share the service."""
+    aimd = rules(20, most=20)
+    wave(aimd, *[1] * 20)
+    assert [wave(aimd, *[3] * 19), wave(aimd, 3)] == [20, 10]
+
+
+def test_a_decrease_begins_a_new_average() -> None:
+    """What calls took before it tells about the load before."""
+    aimd = rules(8)
+    ten(aimd, 1)
+    wave(aimd, 9, 9, 9, None)
+    assert ten(aimd, 2) == 4
 
 
 def test_below_a_millisecond_nothing_is_slow() -> None:
-    """Two milliseconds are not slow after calls that took no time."""
-    aimd = rules(2)
-    wave(aimd, 0)
-    assert [wave(aimd, 0.002, 0.002), wave(aimd, 0.0021)] == [3, 1]
+    """Nearly two milliseconds are not slow after calls that took no time."""
+    aimd = rules(4)
+    ten(aimd, 0)
+    assert [ten(aimd, 0.0019), ten(aimd, 0.0021)] == [4, 2]
 
 
 def test_without_tolerance_nothing_is_slow() -> None:
     """Only errors lower the limit."""
-    aimd = rules(2, tolerance=None)
-    assert [wave(aimd, 1, 1), wave(aimd, 99, 99, 99), wave(aimd, None)] == [3, 4, 2]
+    aimd = rules(4, tolerance=None)
+    assert [ten(aimd, 1), ten(aimd, 99), wave(aimd, None)] == [4, 4, 2]
 
 
 def test_what_is_slow_at_the_least_limit_is_what_calls_take() -> None:
     """A service that has become slower for good is not held at the least limit for ever."""
-    aimd = rules(4)
-    wave(aimd, 1)
-    assert [wave(aimd, 5), wave(aimd, 5)] == [2, 1]
-    assert wave(aimd, 5) == 1  # the new baseline
-    assert [wave(aimd, 5), wave(aimd, 10, 10)] == [2, 3]
-    assert wave(aimd, 10.1) == 1
+    aimd = rules(4, least=2)
+    ten(aimd, 1)
+    assert [ten(aimd, 5), ten(aimd, 5)] == [2, 2]  # the new baseline
+    assert [ten(aimd, 10), ten(aimd, 10.1)] == [2, 2]
+    assert wave(aimd, 10, 10) == 3
 
 
 outcomes = st.lists(

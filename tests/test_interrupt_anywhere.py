@@ -273,7 +273,6 @@ def strike_everywhere(
         at += step
 
 
-SURFACES = pytest.mark.parametrize("consume", [plain, block, collect])
 # They are struck at every line.
 ENDING = {
     function.__code__
@@ -303,16 +302,27 @@ ENDING = {
 }
 
 
-@SURFACES
-def test_an_interrupt_of_any_part_ends_the_run(consume: Any, anyio_backend_name: str) -> None:
+def is_ours(code: CodeType) -> bool:
+    in_package = code.co_filename.startswith(PACKAGE) and not code.co_filename.startswith(CLOCKS)
+    return in_package and code.co_name != "__del__"
+
+
+@pytest.mark.parametrize(
+    ("consume", "is_failing", "step"),
+    [
+        (plain, False, 53),
+        (block, False, 53),
+        (collect, False, 53),
+        (in_order, False, 53),
+        (in_order, True, 13),
+    ],
+)
+def test_an_interrupt_of_any_part_ends_the_run(
+    consume: Any, is_failing: bool, step: int, anyio_backend_name: str
+) -> None:
     """Wherever in the library it strikes, the program ends with it, and nothing is alive."""
-
-    def concerns(code: CodeType) -> bool:
-        is_ours = code.co_filename.startswith(PACKAGE) and not code.co_filename.startswith(CLOCKS)
-        return is_ours and code.co_name != "__del__"
-
     # What makes the tasks and the pipeline comes first, and is nothing to strike.
-    outcomes = list(strike_everywhere(anyio_backend_name, consume, concerns, 1400, 53))
+    outcomes = list(strike_everywhere(anyio_backend_name, consume, is_ours, 1400, step, is_failing))
     assert len(outcomes) > 80
     for outcome in outcomes:
         assert outcome.is_interrupt, outcome

@@ -37,6 +37,25 @@ def test_an_empty_queue_raises_an_index_error() -> None:
         queue.popleft()
 
 
+def test_items_can_be_forgotten() -> None:
+    """Wherever they wait; the others of their key keep their turns."""
+    queue = LaneQueue[str]()
+    for item in ["a1", "b1", "a2", "c1", "b2", "b3", "c2", "d1"]:
+        queue.add_to_lane(item, item[0])
+    queue.add("e")
+    assert queue.popleft() == "a1"
+    lane = queue.claim("a1")
+    assert queue.forget({"a1", "a2", "b1", "b3", "d1", "e", "f"}) == {"a2", "b1", "b3", "d1", "e"}
+    assert drain(queue) == ["c1", "b2"]
+    queue.release(lane)
+    queue.release(queue.claim("b2"))
+    assert drain(queue) == []
+    queue.release(queue.claim("c1"))
+    assert drain(queue) == ["c2"]
+    queue.add_to_lane("d2", "d")
+    assert drain(queue) == ["d2"]
+
+
 def test_the_most_urgent_item_leaves_first() -> None:
     """Of equally urgent ones, the one that came first."""
     queue = LaneQueue[str]()

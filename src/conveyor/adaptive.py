@@ -23,8 +23,8 @@ class Adaptive:
 
     The number of attempts that may run at once grows by one whenever as many have come back in good
     time, provided that the limit was reached meanwhile; it falls, at most once per round trip, when
-    one is throttled or slow. All other errors change nothing. ``stats()`` tells the present limit.
-    See :ref:`adaptive-limits`.
+    one is throttled, or when they become slow. All other errors change nothing. ``stats()`` tells
+    the present limit. See :ref:`adaptive-limits`.
 
     A description: each stage of each run finds a limit of its own, so one object can be given to
     any number of tasks.
@@ -35,9 +35,9 @@ class Adaptive:
     :param min: the limit never falls below it, at least 1
     :param throttled_by: errors by which the other side says that there is too much to do: a type, a
         tuple of types, or a predicate
-    :param tolerance: an attempt is slow if it takes more than so many times what the fastest has
-        taken, more than 1; ``None`` for calls that by nature take very different times, to go by
-        errors alone
+    :param tolerance: attempts are slow if they take, on average over as many as the limit allows at
+        once and ten at least, more than so many times the least that this average has been; more
+        than 1, ``None`` to go by errors alone
     :param backoff: factor by which the limit falls, between 0 and 1
     :raises TypeError: if a value is of the wrong type
     :raises ValueError: if a number is out of its range

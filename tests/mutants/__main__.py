@@ -54,15 +54,13 @@ def copy_of(original: Path) -> Iterator[Path]:
         yield package
 
 
-def run_python(package: Path, *arguments: str, seeds: int = 0) -> tuple[int, str]:
+def run_python(package: Path, *arguments: str) -> tuple[int, str]:
     """Run Python with a copy of the package first on its path; return its exit code and output."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(package.parent),
         "NO_COLOR": "1",
     }
-    if seeds:
-        environment["CONVEYOR_SEEDS"] = str(seeds)
     command = [sys.executable, *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -77,11 +75,11 @@ def run_python(package: Path, *arguments: str, seeds: int = 0) -> tuple[int, str
     return child.returncode, output
 
 
-def run_tests(package: Path, tests: list[str], seeds: int = 0) -> tuple[int, str]:
+def run_tests(package: Path, tests: list[str]) -> tuple[int, str]:
     """Run *tests* against a copy of the package, up to the first failure."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANG}"]
     paths = [f"tests/{test}" for test in tests]
-    return run_python(package, "-m", "pytest", *options, *paths, seeds=seeds)
+    return run_python(package, "-m", "pytest", *options, *paths)
 
 
 def killer_in(code: int, output: str) -> str | None:
@@ -111,8 +109,8 @@ def check(fault: Fault, original: Path) -> Verdict:
     with copy_of(original) as package:
         fault.inject(package)
         killer = killer_in(*run_tests(package, list(fault.tests)))
-        if fault.seeds and killer is not None:
-            simulated = killer_in(*run_tests(package, ["test_simulation.py"], fault.seeds))
+        if fault.simulated and killer is not None:
+            simulated = killer_in(*run_tests(package, ["test_simulation.py"]))
             killer = None if simulated is None else f"{killer}, {simulated}"
     return Verdict(fault, killer, time.monotonic() - begin)
 

@@ -23,8 +23,7 @@ class Fault:
     :ivar old: text that stands there exactly once
     :ivar new: what the mistake makes of it
     :ivar tests: at least one of these must fail: ``file`` or ``file::test``, below ``tests``
-    :ivar seeds: so many runs of the simulation, each with a seed of its own, must find it too; 0 if
-        it is not the simulation's business
+    :ivar simulated: whether the random runs of ``tests/test_simulation.py`` must find it too
     """
 
     name: str
@@ -32,7 +31,7 @@ class Fault:
     old: str
     new: str
     tests: tuple[str, ...]
-    seeds: int = 0
+    simulated: bool = False
 
     def apply(self, source: str) -> str:
         """

@@ -81,6 +81,7 @@ class Follower:
         self.good = 0
         self.is_full = False
         self.best: float | None = None
+        self.times: list[float] = []
 
     def begin(self, call: object, now: float) -> None:
         """See a call begin."""
@@ -97,23 +98,34 @@ class Follower:
             self.fall()
         if not is_good:
             return
-        tolerance = self.settings.tolerance
-        usual = max(0.001, seconds if self.best is None else self.best)
-        is_slow = tolerance is not None and seconds > tolerance * usual
-        if is_slow and counts and self.limit == self.settings.least:
-            self.best = seconds
-        else:
-            self.best = seconds if self.best is None else min(self.best, seconds)
-        if is_slow and counts:
+        if not counts:
+            return
+        self.times.append(seconds)
+        if len(self.times) >= max(10, self.limit) and self.has_slowed_down():
             self.fall()
-        elif counts:
+        else:
             self.good += 1
             if self.good >= self.limit:
                 self.limit = min(self.most, self.limit + self.is_full)
                 self.good, self.is_full = 0, False
 
+    def has_slowed_down(self) -> bool:
+        """Say whether the calls took too long that have ended since this was asked last."""
+        tolerance, taken = self.settings.tolerance, sum(self.times) / len(self.times)
+        self.times.clear()
+        usual = max(0.001, taken if self.best is None else self.best)
+        is_slow = tolerance is not None and taken > tolerance * usual
+        if (
+            self.best is None
+            or taken < self.best
+            or (is_slow and self.limit == self.settings.least)
+        ):
+            self.best = taken
+        return is_slow
+
     def fall(self) -> None:
         """One decrease."""
         self.limit = max(self.settings.least, int(self.limit * self.settings.backoff))
         self.counting.clear()
+        self.times.clear()
         self.good, self.is_full = 0, False

@@ -239,6 +239,10 @@ class LaneWatch:
         """The one that is called is the most urgent of those that are ready."""
         if spec not in self.journal.idleness.prompt or text not in self.waiting:
             return
+        # An item that has been taken when a limit falls waits for its share, and begins before
+        # those that come meanwhile.
+        if spec.adaptive is not None:
+            return
         ready = self.ready(spec)
         if text not in ready:
             self.journal.problem(f"{text} called before its turn in stage {spec.number}")

@@ -45,6 +45,8 @@ class CallFailed(Exception):
         self.error = error
         self.attempts = attempts
         self.decision = decision if isinstance(error, Exception) else None
+        # A scope that a KeyboardInterrupt has damaged raises an error of its own instead of us.
+        self.__cause__ = error
         self.origin = origin
         self.task_name: str | None = None
 
@@ -65,6 +67,23 @@ class RunStopped(BaseException):
     Ends, from the inside, what nobody could cancel where it is, when the run stops: a worker, or
     only the work on an item that has been dropped.
     """
+
+
+def stems_from_exit(error: BaseException | None) -> bool:
+    """
+    Tell whether somebody wanted to end the program when *error* was raised.
+
+    Where that hits a cancel scope of ours, the scope raises an error of its own.
+
+    :param error: any; ``None`` for no
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 LEAKED = "although nothing cancelled it; it probably awaited something that was cancelled"

@@ -12,7 +12,7 @@ meanwhile is an earlier one, since there are no others, so its failure takes the
 A slot that is dropped is *done* and in no chain any more. If it waits in a queue, or for its turn,
 that is all. If somebody works on it, the call is cancelled in a scope of its own, and whoever holds
 the slot sees that it is done although he has not finished it, passes nothing on, and lets it end as
-one without a result. Meanwhile it stands in a ring apart, where no unlinking can hurt the chain.
+one without a result. Meanwhile it is a ring by itself, where no unlinking can hurt a chain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, get_cancelled_exc_class
 
 from .call import Call
-from .failures import CallFailed, RunStopped, examine
+from .failures import CallFailed, RunStopped, examine, stems_from_exit
 from .kinds import ASYNC_GENERATOR, DROPPED, EXPANDED, GENERATOR, Kinds
 from .ordering import OrderedChain
 from .sequence import Chain, Slot
@@ -57,7 +57,7 @@ class WindingDown:
         self._position = 0
         self._first_needed = 0
         self._scopes: dict[Slot, CancelScope] = {}
-        self._limbo = Chain()
+        self._limbo: list[Slot] = []
         self._kinds = Kinds()
         # What a source brings although it was told to end.
         self._sink = OrderedChain()
@@ -153,7 +153,7 @@ class WindingDown:
         :param error: what the consumer will get
         :param origin: for a note on it
         """
-        if self._run.stopping or not isinstance(error, Exception):
+        if self._run.stopping or not isinstance(error, Exception) or stems_from_exit(error):
             return self._run.fail(error, origin)
         if self.failure is None and not self._first_needed:
             self.failure, self._origin = error, origin
@@ -176,6 +176,8 @@ class WindingDown:
 
     def clear(self) -> None:
         """Unlink what was dropped; the run is over."""
+        for slot in self._limbo:
+            slot.next = slot.previous = self._sink.root
         self._limbo.clear()
 
     def _position_of(self, chain: Chain) -> int:
@@ -207,6 +209,8 @@ class WindingDown:
     def _dismiss(self, slot: Slot) -> None:
         """Let whoever works on a slot know that nobody wants it; he gives its place back."""
         slot.done = True
+        # A ring of its own, so that unlinking it cannot hurt anything, not even when broken off.
+        slot.next = slot.previous = slot
         self._limbo.append(slot)
         if slot.parked is not None:
             slot.parked.set()

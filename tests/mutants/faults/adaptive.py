@@ -25,9 +25,23 @@ FAULTS = [
     Fault(
         "a service that has become slower stays at the least limit for ever",
         "_engine/aimd.py",
-        "                self._baseline = latency\n            self._decrease()\n",
-        "                pass\n            self._decrease()\n",
+        "        if not is_slow or self.limit == self._least:\n",
+        "        if not is_slow:\n",
         ("test_aimd.py::test_what_is_slow_at_the_least_limit_is_what_calls_take",),
+    ),
+    Fault(
+        "one slow call lowers the limit",
+        "_engine/aimd.py",
+        "SAMPLE = 10\n",
+        "SAMPLE = 1\n",
+        ("test_aimd.py::test_one_slow_call_of_ten_says_nothing",),
+    ),
+    Fault(
+        "what calls took before a decrease counts after it",
+        "_engine/aimd.py",
+        "        self._era += 1\n        self._measured = 0\n        self._total = 0.0\n",
+        "        self._era += 1\n",
+        ("test_aimd.py::test_a_decrease_begins_a_new_average",),
     ),
     Fault(
         "a share that came too late for its call is lost",
@@ -63,7 +77,7 @@ FAULTS = [
         "        while self._line and self._held < self.limit:\n",
         "        if self._line:\n",
         ("test_adaptive.py::test_when_it_falls_calls_in_flight_go_on_and_none_begin",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "a generator that waits for room is in flight all the same",

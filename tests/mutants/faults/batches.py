@@ -74,7 +74,7 @@ FAULTS = [
             "test_grouping.py::test_a_batch_leaves_before_it_weighs_too_much",
             "test_grouped_batches.py::test_batches_are_bounded_in_weight",
         ),
-        seeds=60,
+        simulated=True,
     ),
     Fault(
         "a batch that weighs as much as it may waits for more",
@@ -109,7 +109,7 @@ FAULTS = [
             "test_sized_batches.py::test_batches_grow_no_larger_than_the_window_allows",
             "test_sized_batches.py::test_several_of_them_share_a_small_window",
         ),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "what has become a full batch waits for whoever found it out",
@@ -134,7 +134,7 @@ FAULTS = [
         "        elif self._resting >= self.room:\n",
         "        elif False:\n",
         ("test_grouped_batches.py::test_more_keys_than_places_do_not_stop_the_run",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "each of several tasks with keys takes the places of all",
@@ -183,7 +183,7 @@ FAULTS = [
         "        self.counters.triggers[batch.trigger] += 1\n",
         "        self.counters.triggers['size'] += 1\n",
         ("test_batches.py::test_the_reasons_why_batches_left_are_counted",),
-        seeds=40,
+        simulated=True,
     ),
     Fault(
         "the statistics of the past show the batches that left since",

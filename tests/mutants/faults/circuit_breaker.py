@@ -27,7 +27,7 @@ FAULTS = [
             "test_circuit.py::test_it_half_opens_by_the_time_alone",
             "test_circuit_breaker.py::test_a_trial_closes_it_again",
         ),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "stragglers of an outage count",
@@ -52,7 +52,7 @@ FAULTS = [
         "            self._changed.set()\n",
         "            pass\n",
         ("test_circuit_breaker.py::test_calls_wait_for_the_trial",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "a circuit goes by the clock of an event loop that has ended",
@@ -88,7 +88,7 @@ FAULTS = [
         "        async with self._order:\n",
         "        async with Lock():\n",
         ("test_circuit_breaker.py::test_who_waits_begins_in_order",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "a share is held behind those who wait for the breaker",

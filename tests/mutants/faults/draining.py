@@ -11,7 +11,7 @@ FAULTS = [
         "            self._scope.cancel()\n",
         "            pass\n",
         ("test_drain.py::test_a_blocked_source_is_cancelled",),
-        seeds=100,
+        simulated=True,
     ),
     Fault(
         "a drain leaves a source waiting for room",
@@ -36,7 +36,7 @@ FAULTS = [
         "        run.source.drain()\n",
         "        run.stop()\n",
         ("test_drain.py::test_what_is_in_flight_comes_out",),
-        seeds=100,
+        simulated=True,
     ),
     Fault(
         "a drained run goes on pulling",

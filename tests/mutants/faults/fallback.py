@@ -11,7 +11,7 @@ FAULTS = [
         "        if self._fallback is None or (expansion",
         "        if self._fallback is not None or (expansion",
         ("test_fallback.py::test_a_fallback_takes_over_what_has_failed",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "a generator is replaced after it has passed on a value",
@@ -19,7 +19,7 @@ FAULTS = [
         "if self._fallback is None or (expansion is not None and expansion.passed_on):",
         "if self._fallback is None:",
         ("test_fallback.py::test_a_generator_that_has_passed_on_a_value_is_not_replaced",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "the failure of a fallback is not shown to the handler",
@@ -30,7 +30,7 @@ FAULTS = [
             "test_fallback.py::test_handler_and_on_error_see_its_failure",
             "test_fallback.py::test_if_it_fails_too_its_error_comes_out",
         ),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "a mistake in the settings of a fallback is taken for a failure of the item",
@@ -62,7 +62,7 @@ FAULTS = [
             "test_fallback.py::test_if_it_fails_too_its_error_comes_out",
             "test_fallback.py::test_the_note_on_a_batch_names_the_fallback",
         ),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "fallbacks are not counted",
@@ -70,7 +70,7 @@ FAULTS = [
         "            self._counters.fallbacks += 1\n",
         "            pass\n",
         ("test_fallback.py::test_a_fallback_takes_over_what_has_failed",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "the side inputs of a fallback are forgotten",

@@ -14,7 +14,7 @@ FAULTS = [
             "test_lanes.py::test_of_a_key_one_item_is_ready_at_a_time",
             "test_keys.py::test_calls_of_a_key_follow_one_another_and_keys_overlap",
         ),
-        seeds=60,
+        simulated=True,
     ),
     Fault(
         "a key that is idle is not forgotten",
@@ -42,7 +42,7 @@ FAULTS = [
         "            await super().serve(call, slot, pacing)\n        finally:\n"
         "            pass\n",
         ("test_keys.py::test_a_key_is_held_until_the_end_of_a_generator",),
-        seeds=60,
+        simulated=True,
     ),
     Fault(
         "a call that fails keeps its key",
@@ -53,7 +53,7 @@ FAULTS = [
         "            if call.options.on_error == 'fail' or not slot.value:\n"
         "                self._line.finish(lane, index)\n",
         ("test_keys.py::test_an_item_that_fails_or_is_filtered_releases_its_key",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "a task with keys is no order point",
@@ -61,7 +61,7 @@ FAULTS = [
         " or plan.has_lanes or (ordered and plan.starts_in_order):\n",
         " or (ordered and plan.starts_in_order):\n",
         ("test_keys.py::test_the_order_of_a_key_is_input_order_whatever_the_tasks_before_do",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "a worker is summoned for what waits in its lane",
@@ -69,7 +69,7 @@ FAULTS = [
         "        if self.wakeable and self.queue:\n",
         "        if self.wakeable:\n",
         ("test_keys.py::test_waiting_for_a_key_takes_no_worker",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
@@ -108,8 +108,8 @@ FAULTS = [
     Fault(
         "after a failure the priority function is asked about the other children",
         "_engine/lane_stage.py",
-        "                return self._run.routing.end_run(self._stage.chain, slot, *failure)\n",
-        "                self._run.routing.end_run(self._stage.chain, slot, *failure)\n",
+        "                self._stranded = [slot, *remaining]\n                return self._run",
+        "                self._stranded = [slot]\n                self._run",
         ("test_priority.py::test_of_several_children_none_is_asked_about_after_a_failure",),
     ),
     Fault(
@@ -149,7 +149,7 @@ FAULTS = [
         "                    calls=stage.counters.taken - stage.counters.uncalled,\n",
         "                    calls=stage.counters.taken,\n",
         ("test_keys.py::test_a_halted_key_fails_its_later_items_without_calling_them",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "nothing is ever found in a cache",
@@ -157,7 +157,7 @@ FAULTS = [
         "        if known is not MISSING:\n",
         "        if False:\n",
         ("test_cache.py::test_equal_items_in_flight_make_one_call",),
-        seeds=60,
+        simulated=True,
     ),
     Fault(
         "a known None is taken for a miss",
@@ -179,7 +179,7 @@ FAULTS = [
         "            pacing.end()\n            self._count(hits=1)\n",
         "            self._count(hits=1)\n",
         ("test_cache.py::test_a_hit_gives_its_share_back",),
-        seeds=60,
+        simulated=True,
     ),
     Fault(
         "what takes the place of a result is stored",

@@ -11,7 +11,7 @@ FAULTS = [
         "        self.chain.finish(failed)\n",
         "        self.emit(failed)\n",
         ("test_outcomes.py::test_a_failure_passes_by_the_stages_that_follow",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "a failure is handed to a task that begins in order",
@@ -19,7 +19,7 @@ FAULTS = [
         "forward_outcomes_in_order if run.routing.gives_outcomes else _forward_in_order\n",
         "_forward_in_order\n",
         ("test_outcomes.py::test_a_failure_keeps_its_place_at_order_points",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "failures are put into batches",
@@ -27,7 +27,7 @@ FAULTS = [
         "BatchBypass(self) if run.routing.gives_outcomes else None\n",
         "None\n",
         ("test_outcomes.py::test_a_failure_amid_a_batch_comes_before_its_results",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "a failure overtakes full batches",
@@ -63,7 +63,7 @@ FAULTS = [
         "            if isinstance(slot, FailedSlot):\n",
         "            if False:\n",
         ("test_outcomes.py::test_a_failure_passes_by_a_process",),
-        seeds=1000,
+        simulated=True,
     ),
     Fault(
         "a failure has no place in the window",
@@ -71,7 +71,7 @@ FAULTS = [
         "        self.run.window.held += 1 - place.take_spare(1)\n        self.chain.insert",
         "        self.chain.insert",
         ("test_outcomes.py::test_a_failure_keeps_its_place_until_it_is_delivered",),
-        seeds=100,
+        simulated=True,
     ),
     Fault(
         "failures of a batch take places beside those of their items",
@@ -86,7 +86,7 @@ FAULTS = [
         "        self.counters.failed += 1\n",
         "",
         ("test_outcomes.py::test_failures_are_counted",),
-        seeds=100,
+        simulated=True,
     ),
     Fault(
         "all items of a batch have the index of the first",
@@ -94,7 +94,7 @@ FAULTS = [
         "        return [(item, each.index) for item, each in",
         "        return [(item, slot.index) for item, each in",
         ("test_outcomes.py::test_each_item_of_a_failing_batch_has_failed",),
-        seeds=1000,
+        simulated=True,
     ),
     Fault(
         "what is no exception becomes a failure",
@@ -130,7 +130,7 @@ FAULTS = [
         '"divert": DIVERT}',
         '"divert": SKIP}',
         ("test_divert.py::test_a_failed_item_leaves_and_the_rest_goes_on",),
-        seeds=100,
+        simulated=True,
     ),
     Fault(
         "all failures are kept",
@@ -205,7 +205,7 @@ FAULTS = [
         "        return sorted(again)\n",
         "        return sorted(again, reverse=True)\n",
         ("test_failed.py::test_failed_items_are_repeated_together",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "the whole batch is repeated for a failed item",
@@ -213,7 +213,7 @@ FAULTS = [
         "        return sorted(again)\n",
         "        return [*range(len(batch))] if again else []\n",
         ("test_failed.py::test_failed_items_are_repeated_together",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "failed items are repeated although it is not worth it",
@@ -221,7 +221,7 @@ FAULTS = [
         "            if self._may_go_on(failed[place], pacing, progress, begun=False):\n",
         "            if progress.attempts < self.options.retry.max_attempts:\n",
         ("test_failed.py::test_only_what_is_worth_it_is_repeated",),
-        seeds=200,
+        simulated=True,
     ),
     Fault(
         "a failed item is left out, whatever is to become of it",
@@ -229,7 +229,7 @@ FAULTS = [
         "            failure.decision = verdict\n            entries[place] = failure\n",
         "            failure.decision = SKIP\n            entries[place] = failure\n",
         ("test_failed.py::test_failed_items_are_diverted",),
-        seeds=500,
+        simulated=True,
     ),
     Fault(
         "a list with Failed in it may have any length",

@@ -11,7 +11,7 @@ FAULTS = [
         "        self._left -= _UNIT\n",
         "",
         ("test_retry_budget.py::test_an_outage_does_not_multiply_the_load",),
-        seeds=300,
+        simulated=True,
     ),
     Fault(
         "a part of a token pays for a retry",
