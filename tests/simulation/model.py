@@ -27,6 +27,7 @@ from .behaviour import (
     weight_of,
 )
 from .keys import key_of_call
+from .named import NamingCalls
 from .outcomes import Lost
 from .scenario import Scenario, StageSpec, resting_in
 
@@ -62,17 +63,20 @@ class Tally:
         self.retried = 0
         self.fallbacks = 0
         self.cache_hits = 0
+        # Of these there is no counter; see the check of the calls.
+        self.refused = 0
         # Why batches left; by age or at the end is a matter of time, so those go together.
         self.by_size: int | None = 0
         self.otherwise = 0
 
 
 class Observed:
-    """What the model cannot foresee: who was together, and who got which side value."""
+    """What the model cannot foresee: who was together, got which side value, was refused."""
 
     def __init__(self) -> None:
         self.batches: dict[int, list[list[str]]] = {}
         self.sides: dict[tuple[int, str], str] = {}
+        self.refused: set[tuple[int, str]] = set()
         self.lost_sides: set[int] = set()
         self.is_over = False
 
@@ -180,6 +184,10 @@ class _Model:
                 out.append(item)
                 continue
             tally.items_in += 1
+            if (spec.number, str(item)) in self.observed.refused:
+                tally.refused += 1
+                tally.skipped += 1
+                continue
             key = key_of_call(self.scenario.seed, spec, str(item))
             if key in halted:
                 tally.skipped += 1
@@ -401,6 +409,8 @@ class _Model:
 
     def call(self, spec: StageSpec, parts: list[str], tally: Tally) -> list[Any]:
         """Return what one item, or batch, becomes."""
+        if spec.names is not None:
+            return NamingCalls(self, spec, tally).batch(parts)
         text = " ".join(parts)
         attempt = 0
         while True:

@@ -84,7 +84,7 @@ def _first_loss(stages: Sequence[StageSpec]) -> int:
 def _loses(spec: StageSpec) -> bool:
     """Say whether a stage may fail with an item."""
     return spec.kind != "process" and bool(
-        spec.trouble or spec.timeout or spec.side_fails_at is not None
+        spec.trouble or spec.timeout or spec.names or spec.side_fails_at is not None
     )
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from conveyor import BatchTask, CircuitBreaker, RetryBudget, RunStatistics, SingleTask
+
+from .refusals import refusing
 
 if TYPE_CHECKING:
     from .scenario import Scenario, StageSpec
@@ -30,12 +32,14 @@ class Rescue:
     The options of one stage.
 
     ``budget`` is ``plenty`` or ``empty``, ``fallback`` what it does: ``value``, ``mixed`` or
-    ``fail``; ``failures`` in a row open the breaker numbered ``breaker`` for ``reset_after``.
+    ``fail``; ``failures`` in a row open the breaker numbered ``breaker`` for ``reset_after``; see
+    :mod:`.refusals` for those that do not let calls wait.
     """
 
     budget: str | None = None
     fallback: str | None = None
     breaker: int | None = None
+    when_open: Literal["fail", "wait"] = "wait"
     failures: int = 1
     reset_after: int = 1
 
@@ -98,9 +102,11 @@ class Rescuers:
         if rescue.breaker is not None:
             if rescue.breaker not in self.breakers:
                 self.breakers[rescue.breaker] = CircuitBreaker(
-                    rescue.failures, rescue.reset_after, when_open="wait"
+                    rescue.failures, rescue.reset_after, when_open=rescue.when_open
                 )
             options["circuit_breaker"] = self.breakers[rescue.breaker]
+            if rescue.when_open == "fail":
+                options["on_error"] = refusing(self.world, spec)
         if rescue.fallback is not None:
             options["fallback"] = self.fallback(spec, f"{task_name}?")
         return options
@@ -119,8 +125,10 @@ class Rescuers:
         async def function(item: Any) -> Any:
             parts = parts_of(spec, item)
             text = " ".join(parts)
-            call = self.world.of(parts[0]).attempts[spec.number, text]
-            journal, seed = call.journal, self.world.scenario.seed
+            journal, seed = self.world.of(parts[0]), self.world.scenario.seed
+            call: Any = journal.elements.get((spec.number, text), None)
+            if call is None:
+                call = journal.attempts[spec.number, text]
             journal.note("fall back", spec.number, text)
             journal.ask(f"the fallback of stage {spec.number} called with {text}")
             journal.open[f"a fallback of stage {spec.number}"] += 1
@@ -136,9 +144,13 @@ class Rescuers:
                 error = FallbackError(text)
                 if spec.handler is None and spec.on_error == "fail":
                     call.fail_for_good("fallback", error)
+                elif spec.handler is None and spec.names is not None:
+                    journal.namings.leave_out(call)
                 elif spec.handler is None and not call.is_part:
                     call.settle(-len(parts))
                 raise error
+            if spec.names is not None:
+                return journal.namings.put(call, "?")
             if outcome == "nothing":
                 if not call.is_part:
                     call.settle(-len(parts))

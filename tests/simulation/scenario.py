@@ -41,8 +41,9 @@ class StageSpec:
     One stage.
 
     ``shape`` is what its function is and returns: a ``value``, a value or None (``filter``), a
-    ``list`` to spread or one to keep ``whole``, a ``generator``, an ``async_generator``. For a
-    process it is ``same``, ``pairs``, ``few`` or ``nested``.
+    ``list`` to spread or one to keep ``whole``, a ``generator``, an ``async_generator``. One that
+    ``names`` failed items (one in so many) returns a list with an element for ``each``, to spread,
+    or to keep the ``rest`` of it. For a process it is ``same``, ``pairs``, ``few`` or ``nested``.
     """
 
     number: int
@@ -69,6 +70,7 @@ class StageSpec:
     max_wait: int | None = None
     max_weight: int | None = None
     keys: int | None = None
+    names: int | None = None
     target: int | None = None  # seconds of a call, by which the size of batches is found
     rescue: Rescue = NO_RESCUE
     lanes: int | None = None  # keys of single calls
@@ -90,6 +92,11 @@ class StageSpec:
     def isolates(self) -> bool:
         """Whether a failing batch is split until only single items fail."""
         return self.kind == "batch" and self.on_error == "skip_item" and self.handler is None
+
+    @property
+    def hides_places(self) -> bool:
+        """Whether nobody sees when the items of a batch give their places back."""
+        return self.isolates or self.names is not None
 
     @property
     def starts_in_order(self) -> bool:
@@ -157,11 +164,14 @@ class Scenario:
     @classmethod
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
-        # Here, since that module needs this one.
+        # Here, since those modules need this one.
         from .keys import with_keys
+        from .named import with_named
+        from .refusals import with_refusals
 
         scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
-        return with_keys(_with_failures_in_order(scenario))
+        scenario = with_named(_with_failures_in_order(scenario))
+        return with_keys(with_refusals(scenario))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

@@ -17,6 +17,7 @@ from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
 from .keys import lane_options
 from .model import SIDE_COUNT, Fatal
+from .named import Element, asked_about, result_with_failed
 from .processes import Process, nap
 from .scenario import StageSpec
 from .world import Call, World
@@ -67,7 +68,7 @@ class Stages:
             "retry_jitter": 0,
             "retry_on": {"all": Exception, "boom": Boom, "broken": broken_predicate}[spec.retry_on],
             "timeout": spec.timeout,
-            "flatten": spec.shape != "whole",
+            "flatten": spec.shape not in ("whole", "rest"),
             "in_order": spec.in_order,
             "error_handler": Handler(self.world, spec) if spec.handler else None,
         }
@@ -223,6 +224,8 @@ class Stages:
 def result_of(call: Call) -> Any:
     """Return what a function that is no generator returns."""
     outputs = call.plan.outputs
+    if call.spec.names is not None:
+        return result_with_failed(call)
     if call.spec.shape == "list":
         return list(outputs)
     return outputs[0] if outputs else None
@@ -285,9 +288,9 @@ class Handler:
     async def handle_error(
         self, error: Exception, item: Any, task_name: str, attempt: int
     ) -> tuple[bool, Any]:
-        parts = parts_of(self.spec, item)
-        call = self.world.of(parts[0]).attempts[self.spec.number, " ".join(parts)]
-        journal = call.journal
+        journal = self.world.of(str(item))
+        call = asked_about(journal, self.spec, item)
+        parts = call.parts
         journal.note("handle", self.spec.number, call.text, attempt)
         is_fallback = task_name.endswith("?")
         made = 1 if is_fallback else call.number
@@ -295,6 +298,12 @@ class Handler:
             journal.problem(f"the handler is told {attempt} attempts, there were {made}")
         await nap(self.spec.naps[0])
         journal.look()
+        if self.spec.names is not None and self.spec.handler == "skip":
+            journal.namings.leave_out(call)
+            return True, None
+        if self.spec.names is not None and self.spec.handler == "replace":
+            values = journal.namings.put(call, "^")
+            return True, values[0] if isinstance(call, Element) else values
         if self.spec.handler == "skip":
             call.settle(-len(parts))
             return True, None
@@ -306,6 +315,6 @@ class Handler:
             broken = Boom("handler")
             call.fail_for_good("handler", broken)
             raise broken
-        kind = "fallback" if is_fallback else str(call.plan.play(self.spec).error)
+        kind = "fallback" if is_fallback else call.kind
         call.fail_for_good(kind, error)
         return False, None

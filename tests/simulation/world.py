@@ -29,6 +29,7 @@ from .failures import Boom
 from .idleness import Idleness, sees_arrivals
 from .keys import LaneWatch
 from .model import Fatal, Observed
+from .named import Element, Namings
 from .outcomes import text_of
 from .rescue import Rescuers
 from .scenario import Scenario, StageSpec
@@ -96,6 +97,8 @@ class Journal:
         self._most_dropped = sum(spec.min_size - 1 for spec in scenario.stages)
         self.idleness = Idleness(self)
         self.lanes = LaneWatch(self)
+        self.namings = Namings(self)
+        self.elements: dict[tuple[int, str], Element] = {}
         self._followers = {s.number: Follower(s) for s in scenario.stages if s.adaptive}
 
     def note(self, what: str, *details: Any) -> None:
@@ -277,8 +280,11 @@ class Call:
         self.text = " ".join(parts)
         journal.calls[spec.number, self.text] += 1
         self.number = journal.calls[spec.number, self.text]
+        if spec.names is not None:
+            self.number = journal.namings.attempt(spec, parts)
         journal.attempts[spec.number, self.text] = self
         self.plan = Attempt.of(journal.scenario.seed, spec, parts, self.number)
+        self.errors: dict[str, Exception] = {}
         self.given = 0
         self.closing = False
         self.spent = 0.0
@@ -302,7 +308,7 @@ class Call:
     def is_part_of_a_batch(self) -> bool:
         """Whether this is a part of a batch that failed."""
         batches = self.journal.observed.batches.get(self.spec.number, [])
-        return self.spec.isolates and any(
+        return self.spec.hides_places and any(
             self.parts[0] in batch and self.parts != batch for batch in batches
         )
 
@@ -319,7 +325,7 @@ class Call:
         journal.busy[spec.number] += 1
         if spec.kind == "batch":
             journal.observed.batches.setdefault(spec.number, []).append(self.parts)
-        if spec.isolates:
+        if spec.hides_places:
             journal.held -= len(self.parts)
         # A stage whose generators wait for room may serve the head of the line with one more.
         limit = spec.effective_limit + spec.expands
@@ -420,16 +426,25 @@ class Call:
             pass  # the handler settles it
         elif self.is_fatal():
             self.fail_for_good(str(played.error or "boom"), error)
+        elif spec.names is not None:
+            journal.namings.leave_out(self)
         elif not self.is_part:
             self.settle(-len(self.parts), is_left_out=True)
 
     def fail_for_good(self, kind: str, error: BaseException) -> None:
         """The run ends, or the failure takes the places of the items."""
         journal = self.journal
-        if kind != "quit" and journal.scenario.outcomes:
+        if self.spec.names is not None:
+            journal.namings.fail(self, kind, error)
+        elif kind != "quit" and journal.scenario.outcomes:
             self.settle(0)
         else:
             journal.fail(Fatal(self.spec.number, self.text, kind), error)
+
+    @property
+    def kind(self) -> str:
+        """What this attempt fails with."""
+        return str(self.plan.play(self.spec).error)
 
     def is_late(self) -> bool:
         """Whether the time of this attempt is up."""
@@ -445,6 +460,9 @@ class Call:
 
     def pass_on(self) -> None:
         """The call has returned."""
+        if self.spec.names is not None:
+            self.journal.namings.end(self)
+            return
         if self.is_part:
             return
         spec, size = self.spec, len(self.parts)

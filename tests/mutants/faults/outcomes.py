@@ -205,6 +205,7 @@ FAULTS = [
         "        return sorted(again)\n",
         "        return sorted(again, reverse=True)\n",
         ("test_failed.py::test_failed_items_are_repeated_together",),
+        simulated=True,
     ),
     Fault(
         "the whole batch is repeated for a failed item",
@@ -212,6 +213,7 @@ FAULTS = [
         "        return sorted(again)\n",
         "        return [*range(len(batch))] if again else []\n",
         ("test_failed.py::test_failed_items_are_repeated_together",),
+        simulated=True,
     ),
     Fault(
         "failed items are repeated although it is not worth it",
@@ -219,6 +221,15 @@ FAULTS = [
         "            if self._may_go_on(failed[place], pacing, progress, begun=False):\n",
         "            if progress.attempts < self.options.retry.max_attempts:\n",
         ("test_failed.py::test_only_what_is_worth_it_is_repeated",),
+        simulated=True,
+    ),
+    Fault(
+        "a failed item is left out, whatever is to become of it",
+        "_engine/batch_call.py",
+        "            failure.decision = verdict\n            entries[place] = failure\n",
+        "            failure.decision = SKIP\n            entries[place] = failure\n",
+        ("test_failed.py::test_failed_items_are_diverted",),
+        simulated=True,
     ),
     Fault(
         "a list with Failed in it may have any length",
