@@ -29,8 +29,9 @@ class StageStatistics:
     ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
     ``diverted`` failed and left into ``failures``, ``failed`` are in the outcomes as a failure,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
-    that the function was called with; repeated attempts are in ``retried``, and the parts that a
-    failing batch is split into are not counted. ``triggers`` tells why batches left: how many of
+    that the function was called with, or would have been but for an open circuit breaker; repeated
+    attempts are in ``retried``, and the parts that a failing batch is split into are not counted.
+    ``triggers`` tells why batches left: how many of
     them for each trigger, those that no batch had left out. ``batch_size`` is how many items a
     full batch holds at present, which changes with ``max_size="auto"``; 0 if it is no batch task.
     ``fallbacks`` is how often a fallback took over an item, or batch.
