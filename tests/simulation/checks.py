@@ -222,7 +222,7 @@ class _Check:
             by_size = stage.triggers.get("size", 0)
             counted = {name: getattr(stage, name, 0) for name in vars(tally)}
             counted["refused"] = tally.refused
-            # The statistics promise calls of the function, but the engine counts refusals as well.
+            # What an open circuit breaker refuses counts as a call.
             if 0 < counted["calls"] - tally.calls <= tally.refused:
                 counted["calls"] = tally.calls
             batches = sum(stage.triggers.values())
