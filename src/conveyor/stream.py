@@ -184,8 +184,6 @@ class PipelineStream(AsyncStream[Out]):
             raise
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
-        from ._engine.failures import bare
-
         block, run = self._block, self._run
         if block is None or run is None:
             raise RuntimeError("this stream's block has not been entered")
@@ -201,6 +199,8 @@ class PipelineStream(AsyncStream[Out]):
         except get_cancelled_exc_class():
             raise
         except BaseException as error:
+            from ._engine.failures import bare
+
             run.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
             run.insist(run.finish)

@@ -184,7 +184,9 @@ class Call(Deciding):
             try:
                 if self.options.hedge_after is not None:
                     return await self._hedged(item, pacing, progress)
-                return await self._once(item, expansion, pacing, progress)
+                if self._is_watched:
+                    return await self._watched(item, expansion, pacing, progress)
+                return await self._attempt(item, expansion, pacing)
             except CallFailed:
                 raise
             except PredicateFailed as broken:
@@ -254,14 +256,6 @@ class Call(Deciding):
             pacing.scope = None
             pacing.end()
 
-    async def _once(
-        self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
-    ) -> Any:
-        """Make one attempt, for all who are to learn how it ends."""
-        if self._is_watched:
-            return await self._watched(item, expansion, pacing, progress)
-        return await self._attempt(item, expansion, pacing)
-
     async def _watched(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
@@ -316,7 +310,10 @@ class Call(Deciding):
         return await hedge.run(partial(self._whole, item, pacing, progress), second)
 
     async def _whole(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
-        result = await self._once(item, None, pacing, progress)
+        if self._is_watched:
+            result = await self._watched(item, None, pacing, progress)
+        else:
+            result = await self._attempt(item, None, pacing)
         if self._kinds[type(result)] in (GENERATOR, ASYNC_GENERATOR):
             raise generator_error(self.options.task_name)
         return result
