@@ -13,7 +13,7 @@ be retried, or replaced, until its first value has been passed on, since nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -154,13 +154,24 @@ class Call(Deciding):
             raise failed
         return await self._fallback(item, expansion, failed.error)
 
-    async def _try(
+    def _try(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Make attempts until one succeeds or there may be no other; within the deadline."""
+        # Not awaited here: each coroutine that a call passes through takes its time.
         deadline = self.options.deadline
         if deadline is None:
-            return await self._attempts(item, expansion, pacing, progress)
+            return self._attempts(item, expansion, pacing, progress)
+        return self._within(deadline, item, expansion, pacing, progress)
+
+    async def _within(
+        self,
+        deadline: float,
+        item: Any,
+        expansion: Expansion | None,
+        pacing: Pacing,
+        progress: Progress,
+    ) -> Any:
         expires_at = current_time() + deadline if pacing.total is None else pacing.expires_at
         with CancelScope(deadline=expires_at) as pacing.total:
             return await self._attempts(item, expansion, pacing, progress)

@@ -98,8 +98,8 @@ class Stage(Expander):
 
     # What becomes of a result
 
-    async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
-        return await call(slot.value, Expansion(self, slot), pacing)
+    def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Awaitable[Any]:
+        return call(slot.value, Expansion(self, slot), pacing)
 
     async def attended(
         self, slot: Slot, expansion: Expansion, work: Callable[[], Awaitable[Any]]
