@@ -69,7 +69,6 @@ FAULTS = [
         "        if self.wakeable and self.queue:\n",
         "        if self.wakeable:\n",
         ("test_keys.py::test_waiting_for_a_key_takes_no_worker",),
-        simulated=True,
     ),
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
