@@ -376,13 +376,6 @@ FAULTS = [
         ("test_side_inputs.py::test_a_value_that_is_being_fetched_elsewhere_is_refused",),
     ),
     Fault(
-        "an attempt begins after the end",
-        "_engine/call.py",
-        "            if expansion is not None:\n                expansion.check()",
-        "            if False:\n                expansion.check()",
-        ("test_shutdown.py::test_no_attempt_begins_after_the_end",),
-    ),
-    Fault(
         "the scopes of a source cancel its wait for room",
         "_engine/source.py",
         "        with CancelScope(shield=True):\n            if window.held < window.size:\n",
