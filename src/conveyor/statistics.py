@@ -6,12 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from ._engine.run import Run
-
-__all__ = ["BatchTrigger", "RunStatistics", "StageStatistics"]
+__all__ = [
+    "BatchTrigger",
+    "HeadOfLine",
+    "Latency",
+    "RunStatistics",
+    "RunTimings",
+    "StageStatistics",
+    "StageTimings",
+]
 
 BatchTrigger = Literal["size", "weight", "age", "room", "end"]
 """Why a batch left."""
@@ -19,6 +24,77 @@ BatchTrigger = Literal["size", "weight", "age", "room", "end"]
 
 def _no_batches() -> dict[BatchTrigger, int]:
     return {}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """
+    How long calls took, in seconds: quantiles to one per cent of their values, and the longest.
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    longest: float
+
+
+@dataclass(frozen=True)
+class StageTimings:
+    """
+    Where the time of one stage went, in seconds.
+
+    ``busy`` is the time of all calls together, with their retries, so it may be more than the run
+    took; not what their generators waited for room.
+
+    Every moment of the run is in one of the others. ``saturated``: as many calls were in flight as
+    may be. ``held``: calls waited for a ``rate_limit``, a circuit breaker, a pause or the run's
+    ``max_parallelism``. ``blocked``: there was nothing to call, or no room for the results, since
+    the stages that follow, or the consumer, did not keep up and the window was full. ``starved``:
+    there was too little to call, since nothing came from before.
+
+    ``latency`` is that of the calls that have ended, ``None`` if none has.
+    """
+
+    busy: float
+    saturated: float
+    held: float
+    blocked: float
+    starved: float
+    latency: Latency | None
+
+
+@dataclass(frozen=True)
+class RunTimings:
+    """
+    Where the time of a run went, in seconds.
+
+    ``source_wait`` was spent waiting for the data's next item, ``source_blocked`` waiting for room
+    before asking for it. ``consumer_wait`` is how long the consumer has waited for results; what is
+    left of the duration it spent on other things. ``cpu`` is the processor time of the whole
+    process meanwhile, its threads included. ``peak_memory`` is the most memory, in bytes, that the
+    process has had so far, ``None`` where the system does not tell.
+    """
+
+    source_wait: float
+    source_blocked: float
+    consumer_wait: float
+    cpu: float
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class HeadOfLine:
+    """
+    The item for which all that came after it waits in a run with an order.
+
+    ``index`` is its position in the input, from 0. ``task_name`` is the task that has it, ``None``
+    if nobody knows, or if it is ready. ``age`` is for how many seconds its call has been going on,
+    if calls are timed and it is in one.
+    """
+
+    index: int
+    task_name: str | None
+    age: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +115,9 @@ class StageStatistics:
     :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
     ``hedge_after``.
     ``cache_hits`` needed no call, since the ``cache`` had their result.
+    ``items_out`` have been passed on. ``queued`` wait for a call, and ``in_flight`` is how many
+    calls are being made. ``batch_items`` were in the batches that left. ``timings`` are there if
+    they were asked for, with ``with_context(timings=True)`` or by an observer.
     """
 
     task_name: str
@@ -56,17 +135,38 @@ class StageStatistics:
     limit: int = 0
     hedged: int = 0
     cache_hits: int = 0
+    items_out: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    batch_items: int = 0
+    timings: StageTimings | None = None
+
+    @property
+    def mean_batch_size(self) -> float | None:
+        """Items in a batch on average; ``None`` if none has left."""
+        batches = sum(self.triggers.values())
+        return self.batch_items / batches if batches else None
 
 
 @dataclass(frozen=True)
 class RunStatistics:
     """
     Counts of a run: items pulled from the source, stage by stage, and delivered to the consumer.
+
+    ``duration`` is in seconds, so far or until its end. The run holds ``held`` items, at most
+    ``window`` as a rule; ``ready`` of them are results that wait for the consumer, or for the
+    ``head`` of the line. ``timings`` are there if they were asked for.
     """
 
     items_in: int
     stages: tuple[StageStatistics, ...]
     items_out: int
+    duration: float = 0.0
+    window: int = 0
+    held: int = 0
+    ready: int = 0
+    head: HeadOfLine | None = None
+    timings: RunTimings | None = None
 
     @property
     def skipped(self) -> int:
@@ -88,35 +188,7 @@ class RunStatistics:
         """Items too few at the end for a batch, over all stages."""
         return sum(stage.dropped for stage in self.stages)
 
-    @classmethod
-    def of(cls, run: Any) -> RunStatistics:
-        """
-        Take a snapshot.
-
-        :param run: any run, at any time
-        """
-        given: Run = run  # not in the signature, lest the engine be part of the public types
-        return cls(
-            items_in=given.source.pulled,
-            stages=tuple(
-                StageStatistics(
-                    task_name=stage.name,
-                    items_in=stage.items_taken,
-                    calls=stage.counters.taken - stage.counters.uncalled,
-                    filtered=stage.counters.filtered,
-                    skipped=stage.counters.skipped,
-                    dropped=stage.counters.dropped,
-                    retried=stage.counters.retried,
-                    triggers=dict(stage.counters.triggers),
-                    batch_size=stage.batch_size,
-                    diverted=stage.counters.diverted,
-                    failed=stage.counters.failed,
-                    fallbacks=stage.counters.fallbacks,
-                    limit=stage.limit if stage.adaptive is None else stage.adaptive.limit,
-                    hedged=stage.counters.hedged,
-                    cache_hits=stage.counters.cache_hits,
-                )
-                for stage in given.stages
-            ),
-            items_out=given.handoff.delivered,
-        )
+    @property
+    def retried(self) -> int:
+        """Repeated attempts, over all stages."""
+        return sum(stage.retried for stage in self.stages)
