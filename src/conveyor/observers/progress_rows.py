@@ -122,14 +122,20 @@ class Screen:
         with self._lock:
             del self._members[rows]
             try:
-                if self._live is not None:
-                    self._live.update(Group(*self._members.values()))
-                    if not self._members:
-                        self._live.stop()
-                self._console.print(picture)
+                self._settle(picture)
             finally:
                 if not self._members:
                     del self._all[self._place]
+
+    def _settle(self, picture: RenderableType) -> None:
+        if self._live is None:
+            self._console.print(picture)
+        elif self._members:
+            self._live.update(Group(*self._members.values()))
+            self._console.print(picture)
+        else:
+            self._live.update(picture)
+            self._live.stop()
 
     def _start(self) -> Live:
         # What the program writes goes above the rows; but only if it goes to a terminal, too.
@@ -137,7 +143,6 @@ class Screen:
         live = Live(
             console=self._console,
             auto_refresh=False,
-            transient=True,
             redirect_stdout=is_terminal and _is_terminal(sys.stdout),
             redirect_stderr=is_terminal and _is_terminal(sys.stderr),
         )

@@ -210,8 +210,8 @@ def _subject(stage: StageInfo | None, indexes: tuple[int, ...]) -> str:
     task = f"task {stage.task_name!r}"
     if not indexes:
         return task
-    others = f" and {len(indexes) - 1:,} more" if len(indexes) > 1 else ""
-    return f"{task}, item {indexes[0]}{others}"
+    first, *others = indexes
+    return f"{task}, item {first}" + (f" and {len(others):,} more" if others else "")
 
 
 def _more(unsaid: int, kind: str) -> str:

@@ -1,0 +1,612 @@
+"""Progress: how far a run is in figures, in lines, in rows on a terminal, and as a bar."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from conveyor.observers import Progress, TqdmProgress
+from conveyor.observers.progress_figures import Tracker
+from conveyor.observers.progress_lines import clock_time, per_second
+from conveyor.observing import RunInfo, StageInfo
+from conveyor.report import RunReport
+from conveyor.statistics import HeadOfLine, RunStatistics, StageStatistics
+
+READ = StageInfo(0, "read", "single")
+STORE = StageInfo(1, "store", "batch")
+
+
+def counts(name: str = "read", **figures: Any) -> StageStatistics:
+    """Figures of a stage, 0 but for those given."""
+    zeros = dict.fromkeys(["items_in", "calls", "filtered", "skipped", "dropped", "retried"], 0)
+    return StageStatistics(name, **{**zeros, "limit": 4, **figures})
+
+
+class FakeRun:
+    """A run whose figures the test sets."""
+
+    def __init__(self, *stages: StageInfo, total: int | None = None) -> None:
+        self.info = RunInfo("id", stages or (READ,), total, lambda: self.now)
+        self.now = RunStatistics(0, tuple(counts(stage.task_name) for stage in self.info.stages), 0)
+
+    def set(self, *stages: StageStatistics, **figures: Any) -> None:
+        """Change some of the figures."""
+        self.now = replace(self.now, stages=stages or self.now.stages, **figures)
+
+    def report(self, outcome: Any = "completed", error: BaseException | None = None) -> RunReport:
+        return RunReport("id", outcome, self.info.stages, self.now, error)
+
+
+# Figures
+
+
+def test_done_are_the_items_of_which_nothing_is_left() -> None:
+    """Of ten that came in, the run has places for four, so six are done, of which two got lost."""
+    run = FakeRun(total=20)
+    run.set(items_in=10, held=4, items_out=4, duration=3.0)
+    progress = Tracker(run.info).look()
+    assert (progress.done, progress.total, progress.results) == (6, 20, 4)
+    assert (progress.elapsed, progress.remaining) == (3.0, 7.0)
+
+
+def test_done_are_at_least_those_before_the_head_of_the_line() -> None:
+    """An item that became a hundred takes a hundred places, but three have gone before it."""
+    run = FakeRun()
+    run.set(items_in=5, held=101, head=HeadOfLine(3, None))
+    assert Tracker(run.info).look().done == 3
+
+
+def test_what_is_done_stays_done() -> None:
+    """Items that become many later do not undo what has been done."""
+    run = FakeRun(READ, STORE)
+    tracker = Tracker(run.info)
+    before = counts("store", items_in=9, batch_items=9, triggers={"size": 3}, in_flight=0)
+    run.set(counts(items_in=9), before, items_in=9, held=1)
+    assert (tracker.look().done, tracker.look().stages[1].done) == (8, 9)
+    run.set(counts(items_in=9), replace(before, in_flight=1), items_in=9, held=50)
+    assert (tracker.look().done, tracker.look().stages[1].done) == (8, 9)
+
+
+def test_no_more_is_done_than_came_in() -> None:
+    """A head of the line beyond the items, whatever that means, is not believed."""
+    run = FakeRun()
+    run.set(items_in=2, head=HeadOfLine(7, None))
+    assert Tracker(run.info).look().done == 2
+
+
+def test_a_stage_has_done_what_is_not_in_flight() -> None:
+    """Of a batch task, items in batches that are not in flight, as large as they are on average."""
+    run = FakeRun(READ, STORE)
+    run.set(
+        counts(items_in=12, in_flight=2),
+        counts("store", items_in=35, batch_items=30, triggers={"size": 3}, in_flight=1, dropped=5),
+    )
+    assert [stage.done for stage in Tracker(run.info).look().stages] == [10, 25]
+
+
+def test_errors_are_all_that_failed_for_good() -> None:
+    """Skipped, diverted and failed; items that were filtered or dropped are none."""
+    run = FakeRun()
+    run.set(counts(skipped=1, diverted=20, failed=300, filtered=4000, dropped=50000, retried=7))
+    (stage,) = Tracker(run.info).look().stages
+    assert (stage.errors, stage.retried) == (321, 7)
+
+
+def test_rates_are_those_of_the_last_seconds() -> None:
+    """A stage that did 100/s for 20 s and then nothing is seen to stand still after ten seconds."""
+    run = FakeRun()
+    tracker = Tracker(run.info)
+    rates = []
+    for second in range(41):
+        run.set(counts(items_in=100 * min(second, 20)), duration=float(second))
+        rates.append(tracker.look().stages[0].rate)
+    assert rates[0] == 0.0
+    assert rates[1:21] == [100.0] * 20
+    assert rates[25] == 50.0
+    assert rates[30:] == [0.0] * 11
+
+
+def test_rates_at_the_end_are_those_of_the_run() -> None:
+    """What one reads afterwards is about the whole."""
+    run = FakeRun()
+    tracker = Tracker(run.info)
+    for second in range(21):
+        run.set(counts(items_in=10 * min(second, 10)), duration=float(second))
+        tracker.look()
+    assert tracker.look(run.report()).stages[0].rate == 5.0
+
+
+def test_what_is_remembered_of_a_long_run_is_little() -> None:
+    """A day of ticks leaves some twenty moments in memory."""
+    run = FakeRun()
+    tracker = Tracker(run.info)
+    for tick in range(10_000):
+        run.set(duration=tick / 10)
+        tracker.look()
+    assert 20 <= len(tracker._memory) <= 22
+
+
+def test_data_with_more_items_than_it_says_has_no_total() -> None:
+    """No ETA is better than a wrong one."""
+    run = FakeRun(total=10)
+    run.set(items_in=11, duration=1.0)
+    progress = Tracker(run.info).look()
+    assert (progress.total, progress.remaining) == (None, None)
+
+
+def test_an_empty_run_has_no_rate_and_no_end() -> None:
+    """Nothing is divided by nothing."""
+    run = FakeRun(total=0)
+    progress = Tracker(run.info).look(run.report())
+    assert (progress.stages[0].rate, progress.remaining, progress.ending) == (
+        0.0,
+        None,
+        "completed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1:00"),
+        (125, "2:05"),
+        (3599.7, "1:00:00"),
+        (90061, "25:01:01"),
+    ],
+)
+def test_times_are_written_as_clocks_do(seconds: float, text: str) -> None:
+    """Seconds while they are few."""
+    assert clock_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0.0, "0/s"),
+        (0.01, "0.6/min"),
+        (0.25, "0.25/s"),
+        (9.4, "9.4/s"),
+        (27.4, "27/s"),
+        (12345, "12,345/s"),
+    ],
+)
+def test_rates_are_short(rate: float, text: str) -> None:
+    """As many figures as are worth reading."""
+    assert per_second(rate) == text
+
+
+# Lines
+
+
+def lines_of(progress: Progress, run: FakeRun, ticks: int, step: float = 1.0) -> None:
+    """Let a run begin and go on, without its end."""
+    progress.run_started(run.info)
+    for tick in range(1, ticks + 1):
+        run.set(duration=tick * step)
+        progress.tick(run.info)
+
+
+def test_a_line_says_what_each_stage_has_done() -> None:
+    """Rates, errors and retries of the stages; then the run."""
+    run = FakeRun(READ, STORE, total=1000)
+    run.set(
+        counts(items_in=120, in_flight=0),
+        counts("store", batch_items=80, triggers={"size": 8}, skipped=2, retried=1),
+        items_in=120,
+        held=40,
+        items_out=78,
+    )
+    file = io.StringIO()
+    progress = Progress(file=file, log_interval=4.0)
+    lines_of(progress, run, 4)
+    assert file.getvalue() == (
+        "read 120 (30/s) | store 80 (20/s), 1 retry, 2 errors | 80 of 1,000 done, 78 out, 4 s, "
+        "ETA 46 s\n"
+    )
+
+
+def test_lines_come_at_their_interval() -> None:
+    """However often the run is looked at, and whatever the first line waits for."""
+    run = FakeRun()
+    file = io.StringIO()
+    lines_of(Progress(file=file, log_interval=5.0), run, 17)
+    assert [line.rpartition(", ")[2] for line in file.getvalue().splitlines()] == [
+        "5 s",
+        "10 s",
+        "15 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "text"),
+    [
+        ("completed", None, "completed after 3 s"),
+        ("failed", ValueError("secret"), "failed with ValueError after 3 s"),
+        ("stopped", None, "ended early after 3 s"),
+    ],
+)
+def test_the_last_line_says_how_the_run_ended(
+    outcome: str, error: BaseException | None, text: str
+) -> None:
+    """It is always written; the error's message is not in it."""
+    run = FakeRun()
+    file = io.StringIO()
+    progress = Progress(file=file)
+    lines_of(progress, run, 3)
+    assert file.getvalue() == ""
+    progress.run_ended(run.info, run.report(outcome, error))
+    assert file.getvalue() == f"read 0 (0/s) | 0 done, 0 out, {text}\n"
+
+
+def test_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the program prints can still be piped."""
+    run = FakeRun()
+    progress = Progress()
+    progress.run_started(run.info)
+    progress.run_ended(run.info, run.report())
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_lines_without_stderr_go_nowhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program without a console has none."""
+    run = FakeRun()
+    progress = Progress()
+    monkeypatch.setattr(sys, "stderr", None)
+    progress.run_started(run.info)
+    progress.run_ended(run.info, run.report())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "beginnings"),
+    [(None, ["read", "run 2: read"]), ("pages", ["pages: read", "pages (2): read"])],
+)
+def test_runs_can_be_told_apart(title: str | None, beginnings: list[str]) -> None:
+    """The second run of an observer has a number, and all have its title."""
+    file = io.StringIO()
+    progress = Progress(title, file=file)
+    for _ in range(2):
+        run = FakeRun()
+        progress.run_started(run.info)
+        progress.run_ended(run.info, run.report())
+    assert [line.partition(" 0 ")[0] for line in file.getvalue().splitlines()] == beginnings
+
+
+# Rows
+
+
+class Terminal(io.StringIO):
+    """A terminal that knows what rich does to it: lines, colours, and moving up to erase."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def screen(self) -> list[str]:
+        """What is to be seen down to the cursor, and below if there is any; no blanks behind."""
+        lines, row, column = [""], 0, 0
+        pattern = r"\x1b\[\??(\d*)[\d;]*([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)"
+        for number, code, start, newline, text in re.findall(pattern, self.getvalue()):
+            if code == "A":
+                row -= int(number or 1)
+            elif code == "K":
+                lines[row] = ""
+            elif start or newline:
+                row, column = row + bool(newline), 0
+                lines += [""] * (row + 1 - len(lines))
+            elif text:
+                lines[row] = lines[row].ljust(column)[:column] + text
+                column += len(text)
+        while len(lines) > row + 1 and not lines[-1]:
+            lines.pop()
+        return [line.rstrip() for line in lines]
+
+    @property
+    def shows_cursor(self) -> bool:
+        return not self.getvalue().rpartition("\x1b[?25")[2].startswith("l")
+
+    def console(self) -> Console:
+        return Console(file=self, force_terminal=True, force_interactive=True, width=90)
+
+
+def a_run(done: int = 120, **figures: Any) -> FakeRun:
+    run = FakeRun(READ, STORE, total=1000)
+    run.set(
+        counts(items_in=done + 3, in_flight=3, queued=7),
+        counts("store", batch_items=80, triggers={"size": 8}, limit=1),
+        **{"items_in": 120, "held": 40, "items_out": 78, "duration": 4.0, **figures},
+    )
+    return run
+
+
+ROWS = [
+    "task   done  rate  in flight  queued  errors",
+    "read    120  30/s        3/4       7       0",
+    "store    80  20/s        0/1       0       0",
+]
+SUM = "━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━  80 of 1,000 done  78 out  4 s  ETA 46 s"
+
+
+def test_each_stage_has_a_row() -> None:
+    """And the run has one, with a bar."""
+    terminal = Terminal()
+    progress = Progress(console=terminal.console())
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    assert terminal.screen == [*ROWS, SUM]
+
+
+def test_rows_are_drawn_in_place() -> None:
+    """A hundred looks later the screen is as high as before."""
+    terminal = Terminal()
+    progress = Progress(console=terminal.console())
+    run = a_run()
+    progress.run_started(run.info)
+    for _ in range(100):
+        progress.tick(run.info)
+    assert terminal.screen == [*ROWS, SUM]
+
+
+def test_nothing_is_written_unless_time_passes() -> None:
+    """The rows are drawn when it is time to, and by nothing else; at the end they always are."""
+    terminal = Terminal()
+    progress = Progress(console=terminal.console())
+    run = a_run()
+    progress.run_started(run.info)
+    assert terminal.getvalue() == ""
+    progress.run_ended(run.info, run.report())
+    assert terminal.screen[:3] == ROWS
+
+
+def test_the_last_figures_stay() -> None:
+    """Once, below what was there before; the cursor is back, at the start of a line."""
+    terminal = Terminal()
+    terminal.write("$ program\n")
+    progress = Progress(console=terminal.console())
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    assert not terminal.shows_cursor
+    progress.run_ended(run.info, run.report("failed", ValueError("secret")))
+    ending = "80 of 1,000 done  78 out  failed with ValueError after 4 s"
+    bar = SUM.partition("  ")[0]
+    assert terminal.screen == ["$ program", *ROWS, f"{bar}  {ending}", ""]
+    assert terminal.shows_cursor
+
+
+def test_runs_that_overlap_share_the_screen() -> None:
+    """Also those of different observers: each has its rows, and the first to end goes above."""
+    terminal = Terminal()
+    console = terminal.console()
+    first, second = Progress("first", console=console), Progress("second", console=console)
+    one, other = a_run(), a_run()
+    first.run_started(one.info)
+    second.run_started(other.info)
+    second.tick(other.info)
+    first.tick(one.info)
+    shown = [line for line in terminal.screen if line in ("first", "second") or line == SUM]
+    assert shown == ["first", SUM, "second", SUM]
+    first.run_ended(one.info, one.report())
+    second.tick(other.info)
+    assert terminal.screen[0] == "first"
+    assert terminal.screen[4].endswith("completed after 4 s")
+    assert terminal.screen[5:] == ["second", *ROWS, SUM]
+    assert not terminal.shows_cursor
+    second.run_ended(other.info, other.report())
+    assert terminal.screen[5:9] == ["second", *ROWS]
+    assert terminal.screen[10:] == [""]
+    assert terminal.shows_cursor
+
+
+def test_what_the_program_prints_goes_above_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If both go to a terminal; afterwards the streams are what they were."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress()
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    print("a result")
+    print("a warning", file=sys.stderr)
+    progress.tick(run.info)
+    assert terminal.screen[:5] == ["a result", "a warning", *ROWS]
+    progress.run_ended(run.info, run.report())
+    assert sys.stdout is sys.stderr is terminal
+
+
+def test_what_is_piped_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output that goes into a file goes there, and not between the rows."""
+    terminal, output = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress()
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    print("a result")
+    assert output.getvalue() == "a result\n"
+    assert terminal.screen[:3] == ROWS
+    progress.run_ended(run.info, run.report())
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_rows_are_for_terminals_that_can_move(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dumb terminal, or a file that is to be in colour, gets lines."""
+    file: io.StringIO = [Terminal, Terminal, io.StringIO][number]()
+    monkeypatch.setenv("TERM", ["xterm", "dumb", "xterm"][number])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    progress = Progress(file=file)
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    progress.run_ended(run.info, run.report())
+    assert ("\x1b" in file.getvalue()) == (number == 0)
+    assert ("read 120 (30/s) | " in file.getvalue()) == (number > 0)
+
+
+def test_rows_and_lines_can_be_chosen() -> None:
+    """Whatever the file is."""
+    for live, file in ((False, Terminal()), (True, io.StringIO())):
+        progress = Progress(file=file, live=live)
+        run = a_run()
+        progress.run_started(run.info)
+        progress.run_ended(run.info, run.report())
+        assert ("in flight" in file.getvalue()) is live
+
+
+def test_a_console_that_writes_to_a_file_gets_lines() -> None:
+    """It knows what it writes to."""
+    file = io.StringIO()
+    progress = Progress(console=Console(file=file))
+    run = a_run()
+    progress.run_started(run.info)
+    progress.run_ended(run.info, run.report())
+    assert file.getvalue().startswith("read 120 (30/s) | ")
+
+
+def test_names_are_text() -> None:
+    """Not instructions for rich."""
+    terminal = Terminal()
+    progress = Progress("[bold]title", console=terminal.console())
+    run = FakeRun(StageInfo(0, "[red]", "single"))
+    run.set(counts("[red]"))
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    assert terminal.screen[0] == "[bold]title"
+    assert terminal.screen[2].startswith("[red] ")
+    progress.run_ended(run.info, run.report())
+
+
+def test_retries_have_a_column_if_there_are_any() -> None:
+    """A column of zeros would tell nothing."""
+    terminal = Terminal()
+    progress = Progress(console=terminal.console())
+    run = FakeRun()
+    run.set(counts(retried=5))
+    progress.run_started(run.info)
+    progress.run_ended(run.info, run.report())
+    assert terminal.screen[0].endswith("errors  retries")
+    assert terminal.screen[1].endswith("0        5")
+
+
+# Settings
+
+
+@pytest.mark.parametrize("make", [Progress, TqdmProgress])
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+def test_intervals_are_positive(make: Callable[..., Any], value: float) -> None:
+    """Anything else is refused when the observer is made."""
+    message = f"^interval must be positive, in seconds, got {re.escape(repr(value))}$"
+    with pytest.raises(ValueError, match=message):
+        make(interval=value)
+
+
+def test_there_is_one_place_to_write_to() -> None:
+    """A file and a console contradict each other."""
+    message = "^there must be one place to write to, got both a file and a console$"
+    with pytest.raises(ValueError, match=message):
+        Progress(file=io.StringIO(), console=Console(file=io.StringIO()))
+
+
+def without(package: str, program: str) -> str:
+    """Run a program that cannot import a package; return the last line of what it writes."""
+    begin = f"import sys; sys.modules[{package!r}] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + program], capture_output=True, text=True, timeout=60
+    )
+    return (done.stdout + done.stderr).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("package", "program", "error"),
+    [
+        (
+            "rich",
+            "from conveyor.observers import Progress; Progress(live=True)",
+            "rows of progress are drawn by rich, which is not installed; write pip install",
+        ),
+        (
+            "tqdm",
+            "from conveyor.observers import TqdmProgress",
+            "TqdmProgress needs tqdm, which is not installed; write pip install",
+        ),
+    ],
+)
+def test_the_error_says_what_to_install(package: str, program: str, error: str) -> None:
+    """It names the extra."""
+    install = f"'conveyor-streaming[{package}]'"
+    assert without(package, program) == f"ImportError: {error} {install}"
+
+
+def test_a_terminal_without_rich_gets_lines() -> None:
+    """Nothing has to be installed for them."""
+    program = (
+        "from conveyor.observers import Progress\n"
+        "sys.stderr.isatty = lambda: True\n"
+        "print(Progress()._display(''))"
+    )
+    assert "Lines object" in without("rich", program)
+
+
+# tqdm
+
+
+def test_tqdm_counts_what_is_done() -> None:
+    """A bar with the data's length, the tasks and the errors behind it; it stays at the end."""
+    file = Terminal()
+    progress = TqdmProgress(file=file, desc="pages", ncols=120, ascii=True)
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    assert re.search(r"pages:   8%\|#.*\| 80/1000 \[.*, read 120, store 80\]", file.screen[0])
+    run.set(
+        counts(items_in=1000, skipped=2),
+        run.now.stages[1],
+        items_in=1000,
+        held=0,
+        items_out=998,
+    )
+    progress.run_ended(run.info, run.report())
+    assert re.search(r"1000/1000 \[.*, read 1,000, store 80, errors 2\]", file.screen[0])
+    assert file.screen[1] == ""
+
+
+def test_tqdm_is_closed_whatever_happens() -> None:
+    """A run that failed leaves its bar where it was, and says so."""
+    file = Terminal()
+    progress = TqdmProgress(file=file, ncols=120, ascii=True)
+    run = a_run()
+    progress.run_started(run.info)
+    progress.run_ended(run.info, run.report("failed", ValueError("secret")))
+    assert re.search(r"80/1000 \[.*, store 80, failed with ValueError\]", file.screen[0])
+    assert progress._shown == {}
+
+
+def test_tqdm_shows_a_run_that_stands_still() -> None:
+    """The time goes on though nothing else does."""
+    file = Terminal()
+    progress = TqdmProgress(file=file)
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    before = len(file.getvalue())
+    progress.tick(run.info)
+    assert len(file.getvalue()) > before
+    progress.run_ended(run.info, run.report())
