@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import ast
 import io
+import logging
 import re
 import subprocess
 import sys
 import textwrap
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -126,6 +128,21 @@ def virtual_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     return name
 
 
+@contextmanager
+def fresh_logging() -> Iterator[None]:
+    """As in a new program, nobody has configured logging; what the block does to it is undone."""
+    loggers = [logging.getLogger(), logging.getLogger("conveyor")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers[:] = []
+    try:
+        yield
+    finally:
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+
 @parametrize(lambda snippet: snippet.is_run and not snippet.has_tests)
 @pytest.mark.usefixtures("virtual_backend")
 def test_snippet_does_what_it_says(
@@ -138,7 +155,8 @@ def test_snippet_does_what_it_says(
     main = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.chdir(tmp_path)
-    exec(snippet.compile(), main.__dict__)
+    with fresh_logging():
+        exec(snippet.compile(), main.__dict__)
     printed = capsys.readouterr().out.strip()
     assert printed.splitlines() == (snippet.output or "").splitlines()
 

@@ -34,7 +34,8 @@ class Lines:
 
         :param progress: at present
         """
-        if progress.elapsed >= self._due_at:
+        # Ticks of 0.1 s may come to a trifle less.
+        if progress.elapsed >= self._due_at - 0.001:
             self._due_at = progress.elapsed + self._interval
             self._write(progress)
 

@@ -128,7 +128,7 @@ class RunLog(Observer):
                 failure.stage,
                 unsaid,
                 failure.indexes,
-                failure.attempts,
+                failure.attempts or None,
                 failure.error,
             ),
         )
