@@ -76,7 +76,7 @@ def test_a_retry_is_a_warning(log: RunLog, caplog: pytest.LogCaptureFixture) -> 
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("conveyor", WARNING)
     assert record.getMessage() == (
-        "task 'parse', item 17: attempt 2 has failed with ValueError, and is repeated in 0.5 s"
+        "task 'parse', item 17: attempt 2 has failed with ValueError, and is repeated in 500 ms"
     )
     assert fields_of(record) == {
         "event": "retry",
@@ -215,16 +215,16 @@ def test_there_is_one_line_in_a_second(
         clock.now = step / 10
         log.call_retried(retry(run, index=step))
     assert messages(caplog) == [
-        "in 0.5 s",
-        "in 0.5 s (9 more retries since the last line)",
-        "in 0.5 s (9 more retries since the last line)",
+        "in 500 ms",
+        "in 500 ms (9 more retries since the last line)",
+        "in 500 ms (9 more retries since the last line)",
     ]
     assert [fields_of(record)["unsaid"] for record in caplog.records] == [0, 9, 9]
     caplog.clear()
     log.run_ended(run, a_report())
     record, _end = caplog.records
     assert record.levelno == WARNING
-    assert record.getMessage() == "task 'parse': 4 more retries, which were not logged one by one"
+    assert record.getMessage() == "task 'parse': 4 more retries, not logged one by one"
     assert fields_of(record) == {
         "event": "retry",
         "run_id": "r1",
@@ -246,7 +246,7 @@ def test_what_is_rare_is_always_logged(
         clock.now = float(step)
         log.call_retried(retry(run))
     log.run_ended(run, a_report())
-    assert messages(caplog) == ["in 0.5 s"] * 3 + [""]
+    assert messages(caplog) == ["in 500 ms"] * 3 + [""]
 
 
 def test_runs_tasks_and_kinds_do_not_silence_one_another(
@@ -274,6 +274,19 @@ def test_lost_items_are_counted_not_batches(
         "task 'store', item 0 and 9 more: failed with ValueError; skipped "
         "(10,000 more skipped items since the last line)"
     )
+
+
+def test_one_more_is_one_more(log: RunLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Words that people read agree with their number."""
+    run = a_run()
+    for fate in ("skip_item", "divert"):
+        log.failed(failure(run, fate))
+        log.failed(failure(run, fate))
+    log.run_ended(run, a_report())
+    assert [record.getMessage() for record in caplog.records[2:4]] == [
+        "task 'parse': 1 more skipped item, not logged one by one",
+        "task 'parse': 1 more diverted item, not logged one by one",
+    ]
 
 
 def test_nothing_is_kept_of_runs_that_have_ended(log: RunLog) -> None:

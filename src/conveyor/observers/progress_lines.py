@@ -7,6 +7,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from ..report import seconds
+
 if TYPE_CHECKING:
     from .progress_figures import RunProgress, StageProgress
 
@@ -86,22 +88,22 @@ def sum_of(progress: RunProgress) -> list[str]:
     """
     total = "" if progress.total is None else f" of {progress.total:,}"
     parts = [f"{progress.done:,}{total} done", f"{progress.results:,} out"]
-    elapsed = clock_time(progress.elapsed)
     if progress.ending is not None:
-        return [*parts, f"{progress.ending} after {elapsed}"]
-    parts.append(elapsed)
+        exact = seconds if progress.elapsed < 60 else clock_time
+        return [*parts, f"{progress.ending} after {exact(progress.elapsed)}"]
+    parts.append(clock_time(progress.elapsed))
     if progress.remaining is not None:
         parts.append(f"ETA {clock_time(progress.remaining)}")
     return parts
 
 
-def clock_time(seconds: float) -> str:
+def clock_time(time: float) -> str:
     """
     Write a time as clocks do, but less than a minute in seconds.
 
-    :param seconds: not negative
+    :param time: in seconds, not negative
     """
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(time), 60)
     if not minutes:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from ..observing import Observer
+from ..report import seconds
 
 if TYPE_CHECKING:
     from ..observing import FailureInfo, RetryInfo, RunInfo, StageInfo
@@ -31,14 +32,14 @@ logger = logging.getLogger("conveyor")
 PAUSE = 1.0
 """Seconds from one line to the next about the same kind of event, task and run."""
 
-# Kind of event: level, what it is in the plural, what a line says of the items.
+# Kind of event: level, what one and more of it are called, what a line says of the items.
 _KINDS = {
-    "retry": (WARNING, "retries", ""),
-    "skip_item": (WARNING, "skipped items", "skipped"),
-    "divert": (WARNING, "diverted items", "diverted"),
+    "retry": (WARNING, ("retry", "retries"), ""),
+    "skip_item": (WARNING, ("skipped item", "skipped items"), "skipped"),
+    "divert": (WARNING, ("diverted item", "diverted items"), "diverted"),
     # These two are not lost: the consumer gets them.
-    "outcome": (INFO, "failures among the outcomes", "a failure among the outcomes"),
-    "fail": (INFO, "failures", "the run ends"),
+    "outcome": (INFO, ("failed item", "failed items"), "a failure among the outcomes"),
+    "fail": (INFO, ("failed item", "failed items"), "the run ends"),
 }
 
 
@@ -81,14 +82,14 @@ class RunLog(Observer):
         unsaid = self._unsaid(retry.run, retry.stage, "retry", 1)
         if unsaid is None:
             return
-        again = f"in {retry.delay:.3g} s" if retry.delay > 0 else "at once"
+        again = f"in {seconds(retry.delay)}" if retry.delay > 0 else "at once"
         logger.warning(
             "%s: attempt %d has failed with %s, and is repeated %s%s",
             _subject(retry.stage, retry.indexes),
             retry.attempt,
             type(retry.error).__name__,
             again,
-            _more(unsaid, "retry"),
+            _since(unsaid, "retry"),
             extra=_task_extra(
                 "retry",
                 retry.run,
@@ -121,7 +122,7 @@ class RunLog(Observer):
             type(failure.error).__name__,
             attempts,
             fate,
-            _more(unsaid, failure.fate),
+            _since(unsaid, failure.fate),
             extra=_task_extra(
                 failure.fate,
                 failure.run,
@@ -178,13 +179,11 @@ class RunLog(Observer):
         return unsaid
 
     def _log_rest(self, run: RunInfo, stage: StageInfo | None, kind: str, unsaid: int) -> None:
-        level, things, _ = _KINDS[kind]
         logger.log(
-            level,
-            "%s: %s more %s, which were not logged one by one",
+            _KINDS[kind][0],
+            "%s: %s, not logged one by one",
             _subject(stage, ()),
-            f"{unsaid:,}",
-            things,
+            _more(unsaid, kind),
             extra=_task_extra(kind, run, stage, unsaid),
         )
 
@@ -215,7 +214,11 @@ def _subject(stage: StageInfo | None, indexes: tuple[int, ...]) -> str:
 
 
 def _more(unsaid: int, kind: str) -> str:
-    return f" ({unsaid:,} more {_KINDS[kind][1]} since the last line)" if unsaid else ""
+    return f"{unsaid:,} more {_KINDS[kind][1][unsaid != 1]}"
+
+
+def _since(unsaid: int, kind: str) -> str:
+    return f" ({_more(unsaid, kind)} since the last line)" if unsaid else ""
 
 
 def _extra(event: str, run: RunInfo, **fields: Any) -> dict[str, Any]:
