@@ -40,7 +40,7 @@ class Events:
 
     def __init__(self, run: Run, stats: Callable[[], RunStatistics]) -> None:
         self._run = run
-        self._observers: list[Observer] = [RunLog(), *run.context.observers]
+        self._observers: list[Observer] = [RunLog(run.host.clock), *run.context.observers]
         self._broken: set[int] = set()
         # Only those that do something.
         self._methods = {

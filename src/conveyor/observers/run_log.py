@@ -52,7 +52,7 @@ class RunLog(Observer):
 
     def __init__(self, clock: Callable[[], float] = current_time) -> None:
         self._clock = clock
-        self._runs: dict[RunInfo, dict[tuple[StageInfo | None, str], _Pause]] = {}
+        self._runs: dict[RunInfo, dict[tuple[int | None, str], _Pause]] = {}
 
     def run_started(self, run: RunInfo) -> None:
         """
@@ -141,8 +141,9 @@ class RunLog(Observer):
         :param run: the run
         :param report: how it went
         """
-        for (stage, kind), pause in self._runs.pop(run, {}).items():
+        for (position, kind), pause in self._runs.pop(run, {}).items():
             if pause.unsaid:
+                stage = None if position is None else run.stages[position]
                 self._log_rest(run, stage, kind, pause.unsaid)
         if logger.isEnabledFor(INFO):
             counts = report.statistics
@@ -166,10 +167,11 @@ class RunLog(Observer):
     def _unsaid(self, run: RunInfo, stage: StageInfo | None, kind: str, count: int) -> int | None:
         """Count what happened; return how much there was since the last line if one is due."""
         now = self._clock()
+        about = (None if stage is None else stage.position, kind)
         pauses = self._runs.setdefault(run, {})
-        pause = pauses.get((stage, kind))
+        pause = pauses.get(about)
         if pause is None:
-            pauses[stage, kind] = _Pause(now + PAUSE)
+            pauses[about] = _Pause(now + PAUSE)
             return 0
         if now < pause.ends_at:
             pause.unsaid += count
