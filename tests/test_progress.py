@@ -6,19 +6,26 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
+from anyio import create_task_group, move_on_after, sleep
 from rich.console import Console
 
+from conveyor import BaseTask, batch_task, single_task
 from conveyor.observers import Progress, TqdmProgress
-from conveyor.observers.progress_figures import Tracker
+from conveyor.observers.progress_figures import RunProgress, Tracker
 from conveyor.observers.progress_lines import clock_time, per_second
+from conveyor.observers.progress_rows import BAR_WIDTH, Screen
 from conveyor.observing import RunInfo, StageInfo
 from conveyor.report import RunReport
 from conveyor.statistics import HeadOfLine, RunStatistics, StageStatistics
+from conveyor.testing import backend_options
 
 READ = StageInfo(0, "read", "single")
 STORE = StageInfo(1, "store", "batch")
@@ -43,6 +50,15 @@ class FakeRun:
 
     def report(self, outcome: Any = "completed", error: BaseException | None = None) -> RunReport:
         return RunReport("id", outcome, self.info.stages, self.now, error)
+
+
+@pytest.fixture(autouse=True)
+def no_screens() -> Iterator[None]:
+    """Whatever was shown is not any more."""
+    yield
+    left = [*Screen._all]
+    Screen._all.clear()
+    assert left == []
 
 
 # Figures
@@ -319,7 +335,7 @@ class Terminal(io.StringIO):
         return not self.getvalue().rpartition("\x1b[?25")[2].startswith("l")
 
     def console(self) -> Console:
-        return Console(file=self, force_terminal=True, force_interactive=True, width=90)
+        return Console(file=self, force_terminal=True, force_interactive=True, width=100)
 
 
 def a_run(done: int = 120, **figures: Any) -> FakeRun:
@@ -338,6 +354,7 @@ ROWS = [
     "store    80  20/s        0/1       0       0",
 ]
 SUM = "━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━  80 of 1,000 done  78 out  4 s  ETA 46 s"
+BAR = "━" * BAR_WIDTH
 
 
 def test_each_stage_has_a_row() -> None:
@@ -348,6 +365,7 @@ def test_each_stage_has_a_row() -> None:
     progress.run_started(run.info)
     progress.tick(run.info)
     assert terminal.screen == [*ROWS, SUM]
+    progress.run_ended(run.info, run.report())
 
 
 def test_rows_are_drawn_in_place() -> None:
@@ -359,6 +377,7 @@ def test_rows_are_drawn_in_place() -> None:
     for _ in range(100):
         progress.tick(run.info)
     assert terminal.screen == [*ROWS, SUM]
+    progress.run_ended(run.info, run.report())
 
 
 def test_nothing_is_written_unless_time_passes() -> None:
@@ -494,6 +513,18 @@ def test_names_are_text() -> None:
     progress.run_ended(run.info, run.report())
 
 
+def test_a_narrow_terminal_gets_more_lines() -> None:
+    """Broken between words."""
+    terminal = Terminal()
+    progress = Progress(console=Console(file=terminal, force_terminal=True, width=60))
+    run = a_run()
+    progress.run_started(run.info)
+    progress.tick(run.info)
+    assert len(terminal.screen) == 5
+    assert " ".join(terminal.screen[3:]).split()[1:] == SUM.split()[1:]
+    progress.run_ended(run.info, run.report())
+
+
 def test_retries_have_a_column_if_there_are_any() -> None:
     """A column of zeros would tell nothing."""
     terminal = Terminal()
@@ -610,3 +641,207 @@ def test_tqdm_shows_a_run_that_stands_still() -> None:
     progress.tick(run.info)
     assert len(file.getvalue()) > before
     progress.run_ended(run.info, run.report())
+
+
+# Real runs
+
+
+@single_task(concurrency_limit=2)
+async def wait(item: int) -> int:
+    await sleep(0.8)
+    return item
+
+
+@single_task
+def odd(item: int) -> int | None:
+    return item if item % 2 else None
+
+
+@single_task
+async def twice(item: int) -> AsyncIterator[int]:
+    for _ in range(2):
+        await sleep(0.1)
+        yield item
+
+
+@batch_task(max_size=3)
+async def add_up(items: list[int]) -> int:
+    await sleep(0.3)
+    return sum(items)
+
+
+class PassOn(BaseTask[int, int]):
+    async def process(self, items: Any) -> Any:
+        async for item in items:
+            yield item
+
+
+async def test_a_run_is_shown_from_time_to_time() -> None:
+    """Two at once, 0.8 s each: after 3 s six are done and four take 2 s more, if all goes on."""
+    file = io.StringIO()
+    stream = wait.with_progress("wait", file=file, log_interval=3.0)(range(10))
+    assert [item async for item in stream] == [*range(10)]
+    assert file.getvalue().splitlines() == [
+        "wait: wait 6 (2/s) | 6 of 10 done, 6 out, 3 s, ETA 2 s",
+        "wait: wait 10 (2.5/s) | 10 of 10 done, 10 out, completed after 4 s",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["ordered", "as_completed"])
+async def test_in_the_end_all_is_done(mode: Any) -> None:
+    """By each stage what came in, whatever it made of it; and what is done stays done."""
+    seen: list[RunProgress] = []
+
+    class Looking(Progress):
+        def _display(self, title: str) -> Any:
+            return SimpleNamespace(show=seen.append, end=seen.append)
+
+    tasks = wait | odd | twice | PassOn() | add_up | wait
+    pipeline = tasks.with_execution_mode(mode).with_observer(Looking())
+    sums = [each async for each in pipeline(range(20))]
+    assert sum(sums) == 2 * sum(range(1, 20, 2))
+    assert len(seen) > 50
+    # Ten are odd, and become twenty; batches have up to three of them.
+    last = seen[-1]
+    assert [stage.done for stage in last.stages] == [20, 20, 10, 20, 20, len(sums)]
+    assert (last.done, last.total, last.results) == (20, 20, len(sums))
+    assert {(stage.in_flight, stage.queued) for stage in last.stages} == {(0, 0)}
+    for earlier, later in pairwise(seen):
+        assert earlier.done <= later.done <= 20
+        for before, after in zip(earlier.stages, later.stages, strict=True):
+            assert before.done <= after.done
+
+
+async def test_a_run_is_drawn_ten_times_in_a_second() -> None:
+    """Whatever goes on in it: ten items or a thousand."""
+    for items in (10, 1000):
+        terminal = Terminal()
+
+        @single_task(concurrency_limit=1)
+        async def quick(item: int, items: int = items) -> int:
+            await sleep(1.0 / items)
+            return item
+
+        pipeline = quick.with_progress(console=terminal.console())
+        async for _ in pipeline(range(items)):
+            pass
+        drawn = terminal.getvalue().count("in flight")
+        assert 9 <= drawn - 1 <= 10
+
+
+class Screens:
+    """Whether rows are still shown, of a progress and anywhere."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal()
+        self.progress = Progress(console=self.terminal.console())
+
+    def check_closed(self, ending: str) -> None:
+        assert self.terminal.shows_cursor
+        assert self.terminal.screen[-2].endswith(f"{ending} after 1 s")
+        assert self.progress._shown == {}
+
+
+async def after_a_second(stream: Any) -> None:
+    """Consume a stream."""
+    async for _ in stream:
+        pass
+
+
+@single_task
+async def fail(item: int) -> int:
+    await sleep(1)
+    raise ValueError(item)
+
+
+@single_task
+async def interrupt(item: int) -> int:
+    await sleep(1)
+    raise KeyboardInterrupt
+
+
+@single_task
+async def begin(item: int) -> int:
+    await sleep(item)
+    return item
+
+
+async def test_the_display_of_a_failed_run_is_closed() -> None:
+    """It says what the run failed with."""
+    screens = Screens()
+    with pytest.raises(ValueError, match="1"):
+        await after_a_second(fail.with_observer(screens.progress)([1]))
+    screens.check_closed("failed with ValueError")
+
+
+def test_the_display_of_an_interrupted_run_is_closed(anyio_backend_name: str) -> None:
+    """Ctrl-C leaves a terminal as one wants to find it."""
+    screens = Screens()
+    backend, options = backend_options(anyio_backend_name)
+
+    async def main() -> None:
+        await after_a_second(interrupt.with_observer(screens.progress)([1]))
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend, backend_options=options)
+    screens.check_closed("failed with KeyboardInterrupt")
+
+
+async def test_the_display_of_a_cancelled_run_is_closed() -> None:
+    """As that of one whose consumer has had enough."""
+    screens = Screens()
+    with move_on_after(1):
+        await after_a_second(begin.with_observer(screens.progress)([2]))
+    screens.check_closed("ended early")
+
+
+@pytest.mark.parametrize("way", ["block", "close"])
+async def test_the_display_of_a_run_that_is_left_is_closed(way: str) -> None:
+    """By the end of the block, or by closing the stream."""
+    screens = Screens()
+    stream = begin.with_observer(screens.progress)([1, 100])
+    if way == "block":
+        async with stream as results:
+            async for _ in results:
+                break
+    else:
+        async for _ in stream:
+            break
+        await stream.aclose()
+    screens.check_closed("ended early")
+
+
+async def test_runs_can_be_shown_at_the_same_time() -> None:
+    """One pipeline, two runs: two displays above one another, and nothing left of either."""
+    screens = Screens()
+    pipeline = begin.with_observer(screens.progress)
+    async with create_task_group() as group:
+        group.start_soon(after_a_second, pipeline([0.5]))
+        group.start_soon(after_a_second, pipeline([1]))
+    assert [line for line in screens.terminal.screen if "after" in line or "run" in line] == [
+        f"{BAR}  1 of 1 done  1 out  completed after 500 ms",
+        "run 2",
+        f"{BAR}  1 of 1 done  1 out  completed after 1 s",
+    ]
+    screens.check_closed("completed")
+
+
+async def test_tqdm_shows_a_run() -> None:
+    """From its begin to its end."""
+    file = Terminal()
+    progress = TqdmProgress(file=file, ncols=120, ascii=True)
+    async for _ in wait.with_observer(progress)(range(10)):
+        pass
+    assert re.search(r"100%\|#+\| 10/10 \[.*, wait 10\]", file.screen[0])
+    assert progress._shown == {}
+
+
+def test_with_progress_takes_what_progress_takes() -> None:
+    """And adds it to what the pipeline has; what is not known is refused."""
+    pipeline = (wait | odd).with_progress("a").with_progress("b", log_interval=1.0)
+    titles = [vars(each)["_title"] for each in pipeline.context.observers]
+    assert titles == ["a", "b"]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        wait.with_progress(colour="red")
+    with pytest.raises(ValueError, match=r"^log_interval must be positive, in seconds, got 0$"):
+        wait.with_progress(log_interval=0)

@@ -218,10 +218,10 @@ def _cells(stage: StageProgress) -> list[Text]:
 
 def _bottom(progress: RunProgress) -> RenderableType:
     """Draw the row of the run as a whole."""
+    text = Text("  ".join(sum_of(progress)))
+    if not progress.total:
+        return text
     grid = Table.grid(padding=(0, 2, 0, 0))
-    cells: list[RenderableType] = [Text(text) for text in sum_of(progress)]
-    if progress.total:
-        bar = ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH)
-        cells.insert(0, bar)
-    grid.add_row(*cells)
+    bar = ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH)
+    grid.add_row(bar, text)
     return grid
