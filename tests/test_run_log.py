@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from logging import INFO, WARNING
 from typing import Any
 
 import pytest
 from anyio import sleep
 
+from conveyor import single_task
 from conveyor.observers.run_log import RunLog
 from conveyor.observing import FailureInfo, Fate, RetryInfo, RunInfo, StageInfo
 from conveyor.report import RunReport
@@ -143,7 +147,7 @@ def test_a_failure_may_be_no_tasks(log: RunLog, caplog: pytest.LogCaptureFixture
     """The source has no item and no attempts."""
     log.failed(failure(a_run(), "fail", None, indexes=(), attempts=0))
     (record,) = caplog.records
-    assert record.getMessage() == "outside of the tasks: failed with ValueError; the run ends"
+    assert record.getMessage() == "the run: failed with ValueError; the run ends"
     fields = fields_of(record)
     assert [fields[name] for name in ("task", "index", "items", "attempt")] == [None, None, 0, None]
 
@@ -321,3 +325,124 @@ async def test_seconds_are_those_of_the_event_loop(caplog: pytest.LogCaptureFixt
         log.call_retried(retry(run))
         await sleep(0.125)
     assert len(caplog.records) == 3
+
+
+# Real runs
+
+
+async def check(item: int) -> int:
+    await sleep(1)
+    if item == 3:
+        raise ValueError(f"secret {item}")
+    return item
+
+
+async def lines_of(caplog: pytest.LogCaptureFixture, stream: Any) -> list[str]:
+    """Consume a stream; return what was logged, without the report's table."""
+    caplog.clear()
+    try:
+        async for _ in stream:
+            pass
+    except ValueError:
+        pass
+    run_id = vars(caplog.records[0])["conveyor_run_id"]
+    assert {vars(record)["conveyor_run_id"] for record in caplog.records} == {run_id}
+    return [record.getMessage().partition("\n")[0] for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "end"),
+    [
+        ({"on_error": "skip_item"}, "skipped", "completed in 5 s: 5 items in, 4 out"),
+        ({"on_error": "divert"}, "diverted", "completed in 5 s: 5 items in, 4 out"),
+        ({"timeout": 9}, "the run ends", "failed after 4 s with ValueError: 5 items in, 3 out"),
+    ],
+)
+async def test_every_run_is_logged(
+    caplog: pytest.LogCaptureFixture, options: Any, line: str, end: str
+) -> None:
+    """Begin, what happens to items, and the end with the report; nobody has to ask for it."""
+    stream = single_task(**options, concurrency_limit=1)(check)(range(5))
+    lines = await lines_of(caplog, stream)
+    run_id = vars(caplog.records[0])["conveyor_run_id"]
+    assert lines == [
+        f"run {run_id} begins: check, 5 items",
+        f"task 'check', item 3: failed with ValueError; {line}",
+        f"run {run_id}: pipeline {end}",
+    ]
+    assert caplog.records[-1].getMessage() == f"run {run_id}: {stream.report()}"
+
+
+async def test_outcomes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, since the consumer has them."""
+    lines = await lines_of(caplog, single_task(check).outcomes(range(5)))
+    assert lines[1:-1] == [
+        "task 'check', item 3: failed with ValueError; a failure among the outcomes"
+    ]
+
+
+async def test_a_failing_source_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It is no task's failure."""
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        raise ValueError("secret")
+
+    lines = await lines_of(caplog, single_task(check)(source()))
+    assert lines[1:-1] == ["the run: failed with ValueError; the run ends"]
+
+
+async def test_retries_of_a_run_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """One after another, ten in a second: two lines of one, and the rest at the end."""
+    caplog.set_level(WARNING, "conveyor")
+    tried: set[int] = set()
+
+    @single_task(concurrency_limit=1, retry_attempts=2, retry_delay=0.0)
+    async def flaky(item: int) -> int:
+        await sleep(0.0625)
+        if item not in tried:
+            tried.add(item)
+            raise ValueError("secret")
+        return item
+
+    assert [item async for item in flaky(range(10))] == [*range(10)]
+    again = "attempt 1 has failed with ValueError, and is repeated at once"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"task 'flaky', item 0: {again}",
+        f"task 'flaky', item 8: {again} (7 more retries since the last line)",
+        "task 'flaky': 1 more retry, not logged one by one",
+    ]
+
+
+async def test_logging_needs_no_timings(caplog: pytest.LogCaptureFixture) -> None:
+    """A run that is logged is not slowed down by watching its calls."""
+    stream = single_task(on_error="skip_item")(check)(range(5))
+    await lines_of(caplog, stream)
+    assert stream.report().statistics.timings is None
+
+
+def test_a_run_without_anything_to_log_knows_no_log() -> None:
+    """It does not even import what would write it."""
+    program = (
+        "import sys, conveyor; "
+        "print(conveyor.single_task(str).run(range(3)), 'conveyor.observers' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("['0', '1', '2'] False\n", "")
+
+
+def test_a_program_sees_warnings_and_no_more() -> None:
+    """If it has not configured logging; errors it sees as exceptions."""
+    program = (
+        "import conveyor\n"
+        "@conveyor.single_task(on_error='skip_item')\n"
+        "def invert(item): return 1 / item\n"
+        "print(invert.run([2, 0, 4]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[0.5, 0.25]\n"
+    assert done.stderr == "task 'invert', item 1: failed with ZeroDivisionError; skipped\n"

@@ -207,7 +207,7 @@ class _Pause:
 def _subject(stage: StageInfo | None, indexes: tuple[int, ...]) -> str:
     """Name what a line is about; the items of a batch by the first of them."""
     if stage is None:
-        return "outside of the tasks"
+        return "the run"
     task = f"task {stage.task_name!r}"
     if not indexes:
         return task
