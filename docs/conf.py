@@ -1,6 +1,9 @@
 """Settings of the documentation; ``nox -s docs`` builds it, without a network."""
 
 import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -11,7 +14,7 @@ copyright = f"2026, {author}"
 version = release = importlib.metadata.version("conveyor-streaming")
 
 extensions = ["sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 # What is not marked as code of some language is a figure or a program's output.
 highlight_language = "text"
 default_role = "code"
@@ -34,6 +37,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
     ),
+    ("py:class", r"(rich\.console\.)?Console"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
         "py:(class|obj)",
@@ -50,6 +54,10 @@ html_show_sphinx = False
 copybutton_prompt_text = "$ "
 
 
+# Programs in pictures/, run by each build, and what they write into _generated/.
+PICTURES = {"progress.py": "progress.svg"}
+
+
 def setup(app: Sphinx) -> None:
     # Show the one signature that a function has, not the many that type checkers are told of.
     for module in ("conveyor.decorators", "conveyor.tasks"):
@@ -57,6 +65,16 @@ def setup(app: Sphinx) -> None:
         analyzer.analyze()
         analyzer.overloads.clear()
     app.connect("autodoc-process-signature", spell_out_defaults)
+    app.connect("builder-inited", draw_pictures)
+
+
+def draw_pictures(app: Sphinx) -> None:
+    """Let the programs draw what the pages show."""
+    generated = Path(app.srcdir, "_generated")
+    generated.mkdir(exist_ok=True)
+    for program, picture in PICTURES.items():
+        path = Path(app.srcdir, "pictures", program)
+        subprocess.run([sys.executable, path, generated / picture], check=True)
 
 
 def spell_out_defaults(

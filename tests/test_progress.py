@@ -17,7 +17,7 @@ import pytest
 from anyio import create_task_group, move_on_after, sleep
 from rich.console import Console
 
-from conveyor import BaseTask, batch_task, single_task
+from conveyor import BaseTask, Observer, Rate, batch_task, single_task
 from conveyor.observers import Progress, TqdmProgress
 from conveyor.observers.progress_figures import RunProgress, Tracker
 from conveyor.observers.progress_lines import clock_time, per_second
@@ -84,10 +84,10 @@ def test_what_is_done_stays_done() -> None:
     """Items that become many later do not undo what has been done."""
     run = FakeRun(READ, STORE)
     tracker = Tracker(run.info)
-    before = counts("store", items_in=9, batch_items=9, triggers={"size": 3}, in_flight=0)
-    run.set(counts(items_in=9), before, items_in=9, held=1)
+    before = counts("store", items_done=9)
+    run.set(counts(), before, items_in=9, held=1)
     assert (tracker.look().done, tracker.look().stages[1].done) == (8, 9)
-    run.set(counts(items_in=9), replace(before, in_flight=1), items_in=9, held=50)
+    run.set(counts(), replace(before, items_done=6), items_in=9, held=50)
     assert (tracker.look().done, tracker.look().stages[1].done) == (8, 9)
 
 
@@ -96,16 +96,6 @@ def test_no_more_is_done_than_came_in() -> None:
     run = FakeRun()
     run.set(items_in=2, head=HeadOfLine(7, None))
     assert Tracker(run.info).look().done == 2
-
-
-def test_a_stage_has_done_what_is_not_in_flight() -> None:
-    """Of a batch task, items in batches that are not in flight, as large as they are on average."""
-    run = FakeRun(READ, STORE)
-    run.set(
-        counts(items_in=12, in_flight=2),
-        counts("store", items_in=35, batch_items=30, triggers={"size": 3}, in_flight=1, dropped=5),
-    )
-    assert [stage.done for stage in Tracker(run.info).look().stages] == [10, 25]
 
 
 def test_errors_are_all_that_failed_for_good() -> None:
@@ -122,7 +112,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     tracker = Tracker(run.info)
     rates = []
     for second in range(41):
-        run.set(counts(items_in=100 * min(second, 20)), duration=float(second))
+        run.set(counts(items_done=100 * min(second, 20)), duration=float(second))
         rates.append(tracker.look().stages[0].rate)
     assert rates[0] == 0.0
     assert rates[1:21] == [100.0] * 20
@@ -135,7 +125,7 @@ def test_rates_at_the_end_are_those_of_the_run() -> None:
     run = FakeRun()
     tracker = Tracker(run.info)
     for second in range(21):
-        run.set(counts(items_in=10 * min(second, 10)), duration=float(second))
+        run.set(counts(items_done=10 * min(second, 10)), duration=float(second))
         tracker.look()
     assert tracker.look(run.report()).stages[0].rate == 5.0
 
@@ -216,8 +206,8 @@ def test_a_line_says_what_each_stage_has_done() -> None:
     """Rates, errors and retries of the stages; then the run."""
     run = FakeRun(READ, STORE, total=1000)
     run.set(
-        counts(items_in=120, in_flight=0),
-        counts("store", batch_items=80, triggers={"size": 8}, skipped=2, retried=1),
+        counts(items_done=120),
+        counts("store", items_done=80, skipped=2, retried=1),
         items_in=120,
         held=40,
         items_out=78,
@@ -341,8 +331,8 @@ class Terminal(io.StringIO):
 def a_run(done: int = 120, **figures: Any) -> FakeRun:
     run = FakeRun(READ, STORE, total=1000)
     run.set(
-        counts(items_in=done + 3, in_flight=3, queued=7),
-        counts("store", batch_items=80, triggers={"size": 8}, limit=1),
+        counts(items_done=done, in_flight=3, queued=7),
+        counts("store", items_done=80, limit=1),
         **{"items_in": 120, "held": 40, "items_out": 78, "duration": 4.0, **figures},
     )
     return run
@@ -608,7 +598,7 @@ def test_tqdm_counts_what_is_done() -> None:
     progress.tick(run.info)
     assert re.search(r"pages:   8%\|#.*\| 80/1000 \[.*, read 120, store 80\]", file.screen[0])
     run.set(
-        counts(items_in=1000, skipped=2),
+        counts(items_done=1000, skipped=2),
         run.now.stages[1],
         items_in=1000,
         held=0,
@@ -710,6 +700,65 @@ async def test_in_the_end_all_is_done(mode: Any) -> None:
         assert earlier.done <= later.done <= 20
         for before, after in zip(earlier.stages, later.stages, strict=True):
             assert before.done <= after.done
+
+
+async def test_what_waits_or_is_in_flight_is_not_done() -> None:
+    """A call that waits for its rate, one that is being made, a batch that is, and one to be."""
+
+    @single_task(concurrency_limit=5, rate_limit=Rate(1, per=1.0))
+    async def slow(item: int) -> int:
+        await sleep(0.25)
+        return item
+
+    @batch_task(max_size=2)
+    async def store(items: list[int]) -> int:
+        await sleep(1.5)
+        return len(items)
+
+    done: list[tuple[float, list[int]]] = []
+
+    class Looking(Observer):
+        interval = 0.5
+
+        def tick(self, run: RunInfo) -> None:
+            figures = run.stats()
+            done.append((figures.duration, [stage.items_done for stage in figures.stages]))
+
+    async for _ in (slow | store).with_observer(Looking())(range(6)):
+        pass
+    # Calls begin at 0, 1, 2, 3, 4 and 5; batches at 1.25, 3.25 and 5.25.
+    assert done == [
+        (0.5, [1, 0]),
+        (1.0, [1, 0]),
+        (1.5, [2, 0]),
+        (2.0, [2, 0]),
+        (2.5, [3, 0]),
+        (3.0, [3, 2]),
+        (3.5, [4, 2]),
+        (4.0, [4, 2]),
+        (4.5, [5, 2]),
+        (5.0, [5, 4]),
+        (5.5, [6, 4]),
+        (6.0, [6, 4]),
+        (6.5, [6, 4]),
+    ]
+
+
+async def test_what_a_failing_run_leaves_unfinished_is_not_done() -> None:
+    """Ten calls at a time, of which the third fails: two were done, and the rest were not."""
+
+    @single_task(concurrency_limit=10)
+    async def work(item: int) -> int:
+        await sleep(1 + item)
+        if item == 2:
+            raise ValueError(item)
+        return item
+
+    stream = work.with_context(timings=True)(range(20))
+    with pytest.raises(ValueError, match="2"):
+        await consume(stream)
+    (stage,) = stream.stats().stages
+    assert stage.items_done == 2
 
 
 async def test_a_run_is_drawn_ten_times_in_a_second() -> None:

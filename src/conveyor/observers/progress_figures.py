@@ -6,8 +6,8 @@ Three questions have no answer in the counts alone:
 How much is done? Of the run, the items of the data of which nothing is left in it. One that is not
 done holds a place of the window, at least, and comes before none that is: so done are no fewer than
 came in less the places taken, and, in order, no fewer than come before the head of the line. The
-larger of the two is exact but for generators, which take many places for one item. Of a batch task,
-the items in batches whose call has ended; the batches in flight are taken to be average ones.
+larger of the two is exact but for generators, which take many places for one item. What a stage has
+done is among its figures.
 
 How fast? Since some seconds ago, so that one sees what changes.
 
@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..observing import RunInfo, StageInfo
+    from ..observing import RunInfo
     from ..report import RunReport
-    from ..statistics import RunStatistics, StageStatistics
+    from ..statistics import RunStatistics
 
 __all__ = ["RunProgress", "StageProgress", "Tracker"]
 
@@ -144,10 +144,8 @@ class Tracker:
         done = max(self._done, counts.items_in - counts.held, before_head)
         self._done = min(done, counts.items_in)
         self._stages_done = tuple(
-            max(before, _done_by(stage, figures))
-            for before, stage, figures in zip(
-                self._stages_done, self._run.stages, counts.stages, strict=True
-            )
+            max(before, stage.items_done)
+            for before, stage in zip(self._stages_done, counts.stages, strict=True)
         )
 
     def _remembered(self, now: float) -> tuple[float, tuple[int, ...]]:
@@ -158,13 +156,6 @@ class Tracker:
         if now >= memory[-1][0] + STEP:
             memory.append((now, self._stages_done))
         return memory[0]
-
-
-def _done_by(stage: StageInfo, figures: StageStatistics) -> int:
-    if stage.kind != "batch":
-        return figures.items_in - figures.in_flight
-    size = figures.mean_batch_size or 0.0
-    return figures.dropped + max(0, round(figures.batch_items - figures.in_flight * size))
 
 
 def _ending_of(report: RunReport) -> str:
