@@ -421,6 +421,22 @@ def test_runs_that_overlap_share_the_screen() -> None:
     assert terminal.shows_cursor
 
 
+def test_the_first_run_draws_for_all() -> None:
+    """A hundred runs are drawn as often as one is, and not a hundred times as often."""
+    terminal = Terminal()
+    progress = Progress(console=terminal.console())
+    runs = [a_run() for _ in range(3)]
+    for run in runs:
+        progress.run_started(run.info)
+    for _ in range(5):
+        for run in runs:
+            progress.tick(run.info)
+    # The others are empty in the first of the five pictures.
+    assert terminal.getvalue().count("in flight") == 1 + 4 * 3
+    for run in runs:
+        progress.run_ended(run.info, run.report())
+
+
 def test_what_the_program_prints_goes_above_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """If both go to a terminal; afterwards the streams are what they were."""
     terminal = Terminal()

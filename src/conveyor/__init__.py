@@ -36,6 +36,7 @@ Where things are:
 ``statistics``      what a run has counted
 ``report``          how a run went, and what limited it
 ``observing``       what goes on in a run, told to whoever wants to know
+``observers``       progress displays; imported by itself
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================

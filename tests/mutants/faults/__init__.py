@@ -25,7 +25,9 @@ from . import (
     keys,
     order,
     outcomes,
+    progress,
     retry_budget,
+    run_log,
     threads,
     waking,
 )
@@ -50,6 +52,8 @@ TOPICS = (
     hedging,
     keys,
     hooks,
+    progress,
+    run_log,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
