@@ -53,8 +53,11 @@ class FakeRun:
 
 
 @pytest.fixture(autouse=True)
-def no_screens() -> Iterator[None]:
-    """Whatever was shown is not any more."""
+def terminals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """They are like most, wherever the tests run; whatever was shown on them is not any more."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     yield
     left = [*Screen._all]
     Screen._all.clear()
@@ -231,6 +234,14 @@ def test_lines_come_at_their_interval() -> None:
         "10 s",
         "15 s",
     ]
+
+
+def test_a_line_does_not_miss_its_moment() -> None:
+    """Fifty ticks of 0.1 s may add up to a trifle less than five seconds."""
+    run = FakeRun()
+    file = io.StringIO()
+    lines_of(Progress(file=file, log_interval=5.0), run, 2, step=4.999999999)
+    assert file.getvalue().count("\n") == 2
 
 
 @pytest.mark.parametrize(
@@ -442,7 +453,6 @@ def test_what_the_program_prints_goes_above_the_rows(monkeypatch: pytest.MonkeyP
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
     progress = Progress()
     run = a_run()
     progress.run_started(run.info)
@@ -460,7 +470,6 @@ def test_what_is_piped_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, output = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", output)
-    monkeypatch.setenv("TERM", "xterm")
     progress = Progress()
     run = a_run()
     progress.run_started(run.info)
@@ -631,7 +640,9 @@ def test_tqdm_is_closed_whatever_happens() -> None:
     progress = TqdmProgress(file=file, ncols=120, ascii=True)
     run = a_run()
     progress.run_started(run.info)
+    _, bar = progress._shown[run.info]
     progress.run_ended(run.info, run.report("failed", ValueError("secret")))
+    assert bar.disable
     assert re.search(r"80/1000 \[.*, store 80, failed with ValueError\]", file.screen[0])
     assert progress._shown == {}
 

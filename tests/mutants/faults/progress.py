@@ -85,7 +85,7 @@ FAULTS = [
         LINES,
         "        if progress.elapsed >= self._due_at - 0.001:\n",
         "        if progress.elapsed >= self._due_at:\n",
-        (f"{TESTS}::test_a_run_is_shown_from_time_to_time",),
+        (f"{TESTS}::test_a_line_does_not_miss_its_moment",),
     ),
     Fault(
         "progress: without stderr the lines are among the output",
@@ -172,7 +172,7 @@ FAULTS = [
         "observers/tqdm_progress.py",
         "            bar.close()\n",
         "            pass\n",
-        (f"{TESTS}::test_tqdm_counts_what_is_done",),
+        (f"{TESTS}::test_tqdm_is_closed_whatever_happens",),
     ),
     Fault(
         "progress: a bar of tqdm stands still if the run does",
