@@ -14,6 +14,7 @@ from . import (
     bounds,
     calls,
     circuit_breaker,
+    diagrams,
     draining,
     ending,
     failure_order,
@@ -48,6 +49,7 @@ TOPICS = (
     adaptive,
     hedging,
     keys,
+    diagrams,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
