@@ -252,6 +252,19 @@ def test_a_name_with_underscores_can_be_read_in_the_text() -> None:
 
 # Reports
 
+
+def where_time_went(saturated: float = 0.0, latency: Latency | None = None) -> StageTimings:
+    return StageTimings(
+        busy=0.0,
+        saturated=saturated,
+        held=0.0,
+        blocking=0.0,
+        blocked=0.0,
+        starved=0.0,
+        latency=latency,
+    )
+
+
 STAGES = (
     StageStatistics(
         task_name="fetch",
@@ -263,7 +276,7 @@ STAGES = (
         retried=40,
         limit=20,
         items_out=1197,
-        timings=StageTimings(20.0, 9.5, 0.0, 0.1, 0.1, Latency(0.15, 0.2, 0.25, 0.3)),
+        timings=where_time_went(saturated=9.5, latency=Latency(0.15, 0.2, 0.25, 0.3)),
     ),
     StageStatistics(
         task_name="parse",
@@ -276,7 +289,7 @@ STAGES = (
         limit=100,
         items_out=1190,
         cache_hits=2,
-        timings=StageTimings(0.0, 0.0, 0.0, 0.0, 0.0, None),
+        timings=where_time_went(),
     ),
     StageStatistics(
         task_name="store",
@@ -291,7 +304,7 @@ STAGES = (
         limit=1,
         items_out=12,
         batch_items=1190,
-        timings=StageTimings(0.2, 0.2, 0.0, 0.0, 9.0, Latency(0.02, 0.02, 0.021, 0.03)),
+        timings=where_time_went(saturated=0.2, latency=Latency(0.02, 0.02, 0.021, 0.03)),
     ),
 )
 INFOS = tuple(
@@ -342,9 +355,7 @@ def test_a_report_without_timings_adds_what_there_is() -> None:
     assert 'results(["results<br/>completed after 10 s"])' in diagram
 
 
-IDLE = tuple(
-    replace(stage, timings=StageTimings(0.0, 0.0, 0.0, 0.0, 0.0, None)) for stage in STAGES
-)
+IDLE = tuple(replace(stage, timings=where_time_went()) for stage in STAGES)
 
 
 @pytest.mark.parametrize(

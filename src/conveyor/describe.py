@@ -201,8 +201,8 @@ def _shown(value: Any) -> str:
     """Write a setting without giving away what it holds, unless it is one of ours."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)
-    if type(value) is tuple:
-        parts: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+    if type(value) in (tuple, list):
+        parts: Sequence[Any] = value
         return f"({', '.join(map(_shown, parts))})"
     if isinstance(value, BaseTask):
         return one_line(value.stage_plan().name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._signatures import Composable, Data
     from .diagram import Direction
+    from .observing import Observer
     from .outcomes import Outcome
     from .report import RunReport
 
@@ -88,6 +89,15 @@ class Pipeline(Generic[In, Out]):
         :param mode: ``"ordered"`` or ``"as_completed"``
         """
         return self.with_context(execution_mode=mode)
+
+    def with_observer(self, *observers: Observer) -> Pipeline[In, Out]:
+        """
+        Return a pipeline whose runs are observed, by these besides those that it has.
+
+        :param observers: told of all that goes on; see :class:`~conveyor.Observer`
+        :raises TypeError: if one is none
+        """
+        return self.with_context(observers=[*self.context.observers, *observers])
 
     # For people
 

@@ -106,8 +106,8 @@ FAULTS = [
     Fault(
         "settings are shown that are the defaults",
         "describe.py",
-        "    return value is default or (type(value) is type(default) and bool(value == default))\n",
-        "    return value is default\n",
+        " or (type(value) is type(default) and bool(value == default))",
+        "",
         ("test_describe.py::test_settings_that_differ_from_the_defaults_are_shown",),
     ),
     Fault(
