@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from anyio import sleep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -250,6 +251,12 @@ def test_a_name_with_underscores_can_be_read_in_the_text() -> None:
     assert 'task0["load_the_page2<br/>' in task.pipeline().to_mermaid()
 
 
+def test_underscores_that_could_be_markdown_are_not_in_the_text() -> None:
+    """Those around a word would make it bold."""
+    task = SingleTask(fetch.func, task_name="__init__")
+    assert 'task0["#95;#95;init#95;#95;<br/>' in task.pipeline().to_mermaid()
+
+
 # Reports
 
 
@@ -421,6 +428,60 @@ def test_a_report_has_to_be_one() -> None:
         r"pipeline\.to_mermaid\(results\.report\(\)\)$",
     ):
         PIPELINE.to_mermaid(report_of)  # type: ignore[arg-type]
+
+
+async def test_the_figures_are_those_of_the_run() -> None:
+    """Of a real one, whose second task needs all the time."""
+
+    @single_task(concurrency_limit=10)
+    async def fetch(item: int) -> int:
+        await sleep(0.1)
+        return item
+
+    @single_task(concurrency_limit=2, on_error="skip_item")
+    async def parse(item: int) -> int:
+        await sleep(1)
+        if item == 7:
+            raise ValueError("secret")
+        return item
+
+    @batch_task(max_size=4)
+    async def store(items: list[int]) -> int:
+        await sleep(0.1)
+        return len(items)
+
+    pipeline = (fetch | parse | store).with_context(timings=True)
+    async with pipeline(range(20)) as results:
+        assert sum(await results.collect()) == 19
+        diagram = pipeline.to_mermaid(results.report())
+    assert re.findall(r"(\w+) (?:--|==) \"(.*?)\"", diagram) == [
+        ("source", "20 items"),
+        ("task0", "20 items"),
+        ("task1", "19 items, in order"),
+        ("task2", "5 items, in order"),
+    ]
+    assert 'task0["fetch<br/>20 calls, limit 10<br/>p50 ' in diagram
+    assert 'task1["parse<br/>20 calls, limit 2<br/>1 skipped<br/>p50 ' in diagram
+    assert 'task2[["store<br/>5 calls, limit 1<br/>3.8 of 4 items in a batch<br/>' in diagram
+    assert 'results(["results<br/>completed after 10.' in diagram
+    assert "class task1 bottleneck" in diagram
+    assert "secret" not in diagram
+
+
+async def test_a_run_can_be_drawn_while_it_goes_on() -> None:
+    """With what is in it at that moment."""
+
+    @single_task(concurrency_limit=3)
+    async def wait(item: int) -> int:
+        await sleep(item)
+        return item
+
+    pipeline = wait.pipeline()
+    async with pipeline([1, 5, 5, 5, 5]) as results:
+        assert await results.__anext__() == 1
+        diagram = pipeline.to_mermaid(results.report())
+    assert "3 in flight" in diagram
+    assert "running after 1 s" in diagram
 
 
 # Notebooks
