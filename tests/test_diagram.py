@@ -337,11 +337,11 @@ def test_a_report_adds_its_figures() -> None:
     assert PIPELINE.to_mermaid(report_of()) == inspect.cleandoc(
         """
         flowchart LR
-            source(["data<br/>waited for 200 ms"])
+            source(["data<br/>the run waited 200 ms"])
             task0["fetch<br/>1,200 calls, limit 20<br/>3 skipped, 40 retried<br/>p50 150 ms, p99 250 ms<br/>limits this run"]
             task1["parse<br/>1,197 calls, limit 100<br/>7 filtered, 2 cache hits"]
             task2[["store<br/>12 calls, limit 1<br/>99.2 of 100 items in a batch<br/>p50 20 ms, p99 21 ms"]]
-            results(["results<br/>completed after 10 s<br/>waited for 9.9 s"])
+            results(["results<br/>completed after 10 s<br/>the consumer waited 9.9 s"])
             source -- "1,200 items" --> task0
             task0 -- "1,197 items" --> task1
             task1 == "1,190 items, in order" ==> task2

@@ -142,7 +142,7 @@ def _nodes(
 
     timings = None if report is None else report.statistics.timings
     if _has_source(plans):
-        waited = [] if timings is None else [f"waited for {seconds(timings.source_wait)}"]
+        waited = [] if timings is None else [f"the run waited {seconds(timings.source_wait)}"]
         yield node("source", "end", ["data", *waited])
     for position, (task, plan) in enumerate(zip(stages, plans, strict=True)):
         lines = (
@@ -155,7 +155,7 @@ def _nodes(
     if report is not None:
         lines.append(f"{report.outcome} after {seconds(report.statistics.duration)}")
     if timings is not None:
-        lines.append(f"waited for {seconds(timings.consumer_wait)}")
+        lines.append(f"the consumer waited {seconds(timings.consumer_wait)}")
     yield node("results", "end", lines)
 
 

@@ -15,9 +15,9 @@ from .tasks import BaseTask
 
 if TYPE_CHECKING:
     from collections.abc import Container
+    from typing import Literal
 
     from ._signatures import Composable, Data
-    from .diagram import Direction
     from .observing import Observer
     from .outcomes import Outcome
     from .report import RunReport
@@ -113,7 +113,12 @@ class Pipeline(Generic[In, Out]):
 
         return describe_pipeline(self.stages, self.context)
 
-    def to_mermaid(self, report: RunReport | None = None, *, direction: Direction = "LR") -> str:
+    def to_mermaid(
+        self,
+        report: RunReport | None = None,
+        *,
+        direction: Literal["LR", "RL", "TB", "TD", "BT"] = "LR",
+    ) -> str:
         """
         Draw the pipeline as a flowchart in the language of Mermaid.
 
