@@ -51,6 +51,7 @@ html_title = f"Conveyor {version}"
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = "$ "
+mermaid_height = "800px"
 
 
 def setup(app: Sphinx) -> None:
