@@ -104,6 +104,7 @@ COMMON: list[tuple[dict[str, Any], list[str]]] = [
         {"circuit_breaker": CircuitBreaker(3, counts=(OSError, TimeoutError))},
         ["circuit_breaker=CircuitBreaker(failures=3, counts=(OSError, TimeoutError))"],
     ),
+    ({"before": len, "after": decide}, ["before=len", "after=decide"]),
     ({"in_order": True}, ["in_order=True"]),
     ({"flatten": False}, ["flatten=False"]),
     ({"flatten": True}, []),
