@@ -155,7 +155,7 @@ def test_another_direction_is_rejected() -> None:
 
 # Names
 
-LABEL = r'"(?:[^"#<>`&\\]|\#\d+;|<br/>)*"'
+LABEL = r'"(?:[^"#<>`&\\]|\#\d+;|<br/>)+"'
 LINE = re.compile(
     rf"""
     \ {{4}}
@@ -201,6 +201,7 @@ ODD_NAMES = [
     "\ud800",
     "\x00\x1b[31m",
     "",
+    "\n",
 ]
 
 
@@ -224,7 +225,7 @@ def check_name(name: str) -> None:
         Whole(task_name=name or "Whole"),
     ]
     diagram = Pipeline().add(*tasks).to_mermaid()
-    shown = one_line(name)
+    shown = one_line(name) or "''"
     if len(shown) > LONGEST_NAME:
         shown = f"{shown[: LONGEST_NAME - 1]}…"
     assert names_in(diagram) == [shown, shown, shown if name else "Whole", shown]

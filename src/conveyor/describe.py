@@ -35,6 +35,7 @@ __all__ = [
     "description_of",
     "is_source",
     "one_line",
+    "shown_name",
     "task_settings",
 ]
 
@@ -89,7 +90,7 @@ def description_of(task: BaseTask[Any, Any], *, is_ordered: bool = True) -> Desc
     """
     plan = task.stage_plan()
     return Description(
-        one_line(plan.name),
+        shown_name(plan),
         _kind(plan),
         list(_bounds(plan)),
         ["takes items in order"] if is_ordered and plan.is_order_point(True) else [],
@@ -205,7 +206,7 @@ def _shown(value: Any) -> str:
         parts: Sequence[Any] = value
         return f"({', '.join(map(_shown, parts))})"
     if isinstance(value, BaseTask):
-        return one_line(value.stage_plan().name)
+        return shown_name(value.stage_plan())
     if isinstance(value, (Adaptive, CircuitBreaker, Rate)):
         given = {each.name: getattr(value, each.name) for each in fields(value) if each.repr}
         defaults = {each.name: each.default for each in fields(value)}
@@ -313,6 +314,15 @@ def _inputs(inputs: SideInputs) -> list[str]:
     count = len(inputs.args)
     positional = [f"{count} by position"] if count else []
     return [*positional, *inputs.kwargs]
+
+
+def shown_name(plan: StagePlan) -> str:
+    """
+    Return what a task is called, in one line; quotes if that is nothing.
+
+    :param plan: of the task
+    """
+    return one_line(plan.name) or "''"
 
 
 def one_line(text: str) -> str:

@@ -23,7 +23,7 @@ from .describe import (
     footnotes,
     headline,
     is_source,
-    one_line,
+    shown_name,
 )
 from .report import RunReport, seconds
 
@@ -150,7 +150,7 @@ def _nodes(
             if report is None
             else list(_figures(plan, report.statistics.stages[position]))
         )
-        yield node(f"task{position}", plan.kind, [_named(plan.name), *lines])
+        yield node(f"task{position}", plan.kind, [_named(plan), *lines])
     lines = ["results"]
     if report is not None:
         lines.append(f"{report.outcome} after {seconds(report.statistics.duration)}")
@@ -164,9 +164,9 @@ def _node(identifier: str, shape: str, lines: Sequence[str]) -> str:
     return f'{identifier}{opening}"{"<br/>".join(lines)}"{closing}'
 
 
-def _named(name: str) -> str:
-    """Write a task's name so that Mermaid shows it as it is."""
-    text = one_line(name)
+def _named(plan: StagePlan) -> str:
+    """Write a task's name so that Mermaid shows it as it is; never nothing, which it rejects."""
+    text = shown_name(plan)
     if len(text) > LONGEST_NAME:
         text = f"{text[: LONGEST_NAME - 1]}…"
     return _SPECIAL.sub(lambda match: f"#{ord(match[0])};", text)
@@ -227,7 +227,7 @@ def _fallbacks(
     while plan.options.fallback is not None:
         plan = plan.options.fallback.stage_plan()
         identifier = f"{holder}f"
-        yield _node(identifier, plan.kind, [_named(plan.name)])
+        yield _node(identifier, plan.kind, [_named(plan)])
         yield f'{holder} <-. "fallback{count}" .-> {identifier}'
         holder, count = identifier, ""
 

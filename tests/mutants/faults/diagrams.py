@@ -20,6 +20,13 @@ FAULTS = [
         ("test_diagram.py::test_underscores_that_could_be_markdown_are_not_in_the_text",),
     ),
     Fault(
+        "a task without a name has a node that Mermaid rejects",
+        "describe.py",
+        """    return one_line(plan.name) or "''"\n""",
+        "    return one_line(plan.name)\n",
+        ("test_diagram.py::test_no_name_spoils_a_diagram",),
+    ),
+    Fault(
         "a name can make a diagram too long to be drawn",
         "diagram.py",
         "    if len(text) > LONGEST_NAME:\n",
