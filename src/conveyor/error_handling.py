@@ -344,10 +344,6 @@ class LoggingErrorHandler(ErrorHandler):
     async def handle_error(
         self, error: Exception, item: Any, task_name: str, attempt: int
     ) -> tuple[bool, Any]:
-        """
-        Log the error at level ERROR.
-
-        :return: ``(True, replacement_value)``
-        """
+        """Log the error at level ERROR; return ``(True, replacement_value)``."""
         self.logger.error("Error in %s (attempt %d): %s", task_name, attempt, type(error).__name__)
         return True, self.replacement_value
