@@ -13,7 +13,8 @@ author = "The Conveyor developers"
 copyright = f"2026, {author}"
 version = release = importlib.metadata.version("conveyor-streaming")
 
-extensions = ["sphinx.ext.autodoc", "sphinx_copybutton"]
+# Mermaid draws in the reader's browser; without a network there is the text of the diagram.
+extensions = ["sphinx.ext.autodoc", "sphinx_copybutton", "sphinxcontrib.mermaid"]
 exclude_patterns = ["_build", "_generated"]
 # What is not marked as code of some language is a figure or a program's output.
 highlight_language = "text"
@@ -52,10 +53,11 @@ html_title = f"Conveyor {version}"
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = "$ "
+mermaid_height = "800px"
 
 
 # Programs in pictures/, run by each build, and what they write into _generated/.
-PICTURES = {"progress.py": "progress.svg"}
+PICTURES = {"diagram.py": "diagram.mmd", "progress.py": "progress.svg"}
 
 
 def setup(app: Sphinx) -> None:

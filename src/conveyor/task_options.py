@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ._checks import (
@@ -42,7 +42,7 @@ AUTO_SIZE = 1000
 __all__ = ["TaskOptions", "name_of"]
 
 # flat keyword -> field of RetryConfig
-_RETRY_FIELDS = {
+RETRY_FIELDS = {
     "retry_attempts": "max_attempts",
     "retry_delay": "base_delay",
     "retry_exponential_backoff": "exponential_backoff",
@@ -123,7 +123,7 @@ class TaskOptions:
         check_hooks(self)
         check_lanes(self)
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether they put nothing around the calls, so that a call is just that."""
         return (
@@ -141,7 +141,7 @@ class TaskOptions:
             and self.lane_key is None
         )
 
-    @property
+    @cached_property
     def lane_key(self) -> Callable[[Any], Hashable] | None:
         """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
         if self.key is None and self.cache is not None:
@@ -153,26 +153,26 @@ class TaskOptions:
         """Whether a failing batch is split until only single items fail."""
         return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
 
-    @property
+    @cached_property
     def limit(self) -> int:
         """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
         return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
 
-    @property
+    @cached_property
     def least_limit(self) -> int:
         """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
         if isinstance(self.concurrency_limit, int | None):
             return self.concurrency_limit or 1
         return self.concurrency_limit.max
 
-    @property
+    @cached_property
     def batch_size(self) -> int:
         """Items in a full batch at most: ``max_size``, by default ``min_size``."""
         if self.max_size == "auto":
             return AUTO_SIZE
         return self.min_size if self.max_size is None else self.max_size
 
-    @property
+    @cached_property
     def least_batch_size(self) -> int:
         """Items in a full batch at least; less than at most only if it is found by measuring."""
         return 1 if self.max_size == "auto" else self.batch_size
@@ -230,20 +230,20 @@ class TaskOptions:
                 )
 
     def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
-        flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
+        flat = [name for name in given if name in RETRY_FIELDS or name == "max_retries"]
         config = given.get("retry_config")
         if config is not None:
             if flat:
                 raise TypeError(
                     f"task {self.task_name!r}: give either retry_config or {flat[0]}, not both; "
-                    f"put {_RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
+                    f"put {RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
                 )
             if not isinstance(config, RetryConfig):
                 raise TypeError(
                     f"task {self.task_name!r}: retry_config must be a RetryConfig, got {config!r}"
                 )
             return replace(config)
-        changes = {_RETRY_FIELDS[name]: given[name] for name in flat if name in _RETRY_FIELDS}
+        changes = {RETRY_FIELDS[name]: given[name] for name in flat if name in RETRY_FIELDS}
         if "max_retries" in given:
             if "retry_attempts" in given:
                 raise TypeError(
@@ -273,7 +273,7 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
-_KNOWN = _PLAIN_FIELDS | {*_RETRY_FIELDS, "max_retries", "retry_config"}
+_KNOWN = _PLAIN_FIELDS | {*RETRY_FIELDS, "max_retries", "retry_config"}
 
 
 def _itself(item: Hashable) -> Hashable:

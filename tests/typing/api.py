@@ -777,3 +777,15 @@ double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
 policy: FailurePolicy = "in_order"
 assert_type(double.with_context(failure=policy), Pipeline[int, int])
 PipelineContext(failure="fast")
+
+
+# For people
+
+assert_type(strings.describe(), str)
+assert_type(double.describe(), str)
+assert_type(strings.to_mermaid(), str)
+
+
+async def drawn(data: list[int]) -> None:
+    async with strings(data) as results:
+        assert_type(strings.to_mermaid(results.report(), direction="TB"), str)

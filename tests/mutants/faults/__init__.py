@@ -14,6 +14,7 @@ from . import (
     bounds,
     calls,
     circuit_breaker,
+    diagrams,
     draining,
     ending,
     failure_order,
@@ -54,6 +55,7 @@ TOPICS = (
     hooks,
     progress,
     run_log,
+    diagrams,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
