@@ -201,6 +201,24 @@ def test_the_program_that_the_documentation_draws_runs(tmp_path: Path) -> None:
     assert "class task1 bottleneck" in diagram
 
 
+def test_the_progress_that_the_documentation_draws_is_shown(tmp_path: Path) -> None:
+    """The picture has a row for each task, in a font that is there, and nothing is written."""
+    program, picture = ROOT / "docs" / "pictures" / "progress.py", tmp_path / "progress.svg"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program, picture],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    svg = picture.read_text(encoding="utf-8")
+    shown = re.sub(r"<[^>]*>", "", svg).replace("&#160;", " ")
+    assert [name for name in ("fetch", "parse", "store") if name not in shown] == []
+    assert "of 1,200 done" in shown
+    assert "@font-face" not in svg
+
+
 def test_readme_shows_the_two_commands() -> None:
     """One command for the demo, one for the tests; both begin with an empty environment."""
     text = README.read_text(encoding="utf-8")
