@@ -38,6 +38,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
     ),
+    ("py:class", r"(rich\.console\.)?Console"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
         "py:(class|obj)",
@@ -55,6 +56,10 @@ copybutton_prompt_text = "$ "
 mermaid_height = "800px"
 
 
+# Programs in pictures/, run by each build, and what they write into _generated/.
+PICTURES = {"diagram.py": "diagram.mmd", "progress.py": "progress.svg"}
+
+
 def setup(app: Sphinx) -> None:
     # Show the one signature that a function has, not the many that type checkers are told of.
     for module in ("conveyor.decorators", "conveyor.tasks"):
@@ -62,15 +67,16 @@ def setup(app: Sphinx) -> None:
         analyzer.analyze()
         analyzer.overloads.clear()
     app.connect("autodoc-process-signature", spell_out_defaults)
-    app.connect("builder-inited", draw_diagram)
+    app.connect("builder-inited", draw_pictures)
 
 
-def draw_diagram(app: Sphinx) -> None:
-    """Run the program of ``observing.rst`` that draws a diagram, in virtual time."""
+def draw_pictures(app: Sphinx) -> None:
+    """Let the programs draw what the pages show."""
     generated = Path(app.srcdir, "_generated")
     generated.mkdir(exist_ok=True)
-    program = Path(app.srcdir, "pictures", "diagram.py")
-    subprocess.run([sys.executable, program, generated / "diagram.mmd"], check=True)
+    for program, picture in PICTURES.items():
+        path = Path(app.srcdir, "pictures", program)
+        subprocess.run([sys.executable, path, generated / picture], check=True)
 
 
 def spell_out_defaults(

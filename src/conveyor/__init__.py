@@ -38,6 +38,7 @@ Where things are:
 ``diagram``         and as a picture, with the figures of a run
 ``report``          how a run went, and what limited it
 ``observing``       what goes on in a run, told to whoever wants to know
+``observers``       progress displays; imported by itself
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================

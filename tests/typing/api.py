@@ -47,6 +47,7 @@ from conveyor import (
     single_task,
 )
 from conveyor.calls import TaskCall
+from conveyor.observers import Progress, TqdmProgress
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -571,6 +572,9 @@ assert_type(repeat(3) | (length | double), Pipeline[int, int])
 assert_type(strings.with_context(max_in_flight=10, table="t"), Pipeline[int, str])
 assert_type(strings.with_execution_mode("as_completed"), Pipeline[int, str])
 assert_type(double.with_context(max_parallelism=2), Pipeline[int, int])
+assert_type(double.with_progress(), Pipeline[int, int])
+assert_type(strings.with_progress("strings", interval=0.5), Pipeline[int, str])
+double.with_observer(Progress(live=False, log_interval=1), TqdmProgress(desc="double"))
 assert_type(double.pipeline(), Pipeline[int, int])
 assert_type(Pipeline(), Pipeline[Any, Any])
 assert_type(Pipeline().add(double, strings, repeat(2)), Pipeline[Any, Any])

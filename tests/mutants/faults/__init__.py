@@ -26,7 +26,9 @@ from . import (
     keys,
     order,
     outcomes,
+    progress,
     retry_budget,
+    run_log,
     threads,
     waking,
 )
@@ -51,6 +53,8 @@ TOPICS = (
     hedging,
     keys,
     hooks,
+    progress,
+    run_log,
     diagrams,
 )
 
