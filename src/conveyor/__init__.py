@@ -34,6 +34,7 @@ Where things are:
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
 ``statistics``      what a run has counted
+``observers``       what comes with the package to look at runs
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from .adaptive import Adaptive
     from .caching import AsyncStore
     from .circuit_breaker import CircuitBreaker, CircuitState
+    from .observers import record_timeline
     from .outcomes import Failed, Failure, Failures, Outcome, Success
     from .rate import Rate
     from .retry_budget import RetryBudget
@@ -135,6 +137,7 @@ __all__ = [
     "batch_task",
     "from_thread",
     "get_current_context",
+    "record_timeline",
     "set_current_context",
     "single_task",
     "with_context",
@@ -157,6 +160,7 @@ _LATER = {
     "RunStatistics": "statistics",
     "StageStatistics": "statistics",
     "from_thread": "threads",
+    "record_timeline": "observers",
 }
 
 
