@@ -1,7 +1,11 @@
 """
-What comes with the package to look at runs: observers, for :meth:`.Pipeline.with_observer`.
+Observers that come with the package, for :meth:`.Pipeline.with_observer`.
 
-Each is in a module of its own, imported when its name is first asked for.
+================= ==========================================================================
+``Timeline``      a file for a trace viewer, and a picture (extra ``picture``)
+================= ==========================================================================
+
+Each is imported when it is first asked for, and so is what it needs.
 """
 
 from importlib import import_module
@@ -17,7 +21,7 @@ __all__ = [
     "record_timeline",
 ]
 
-_HOMES = {
+_LATER = {
     "Timeline": "timeline",
     "draw_timeline": "picture",
     "record_timeline": "timeline",
@@ -25,9 +29,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     globals()[name] = value
     return value
 

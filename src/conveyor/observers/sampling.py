@@ -73,11 +73,11 @@ class Numbering:
         """
         Return the rank of the next call: the lowest among its items.
 
-        :param indexes: of its items, at least one
+        :param indexes: of its items; none if it is about the stream as a whole
         """
         if len(indexes) == 1:
             return self._next(indexes[0])
-        return min(map(self._next, indexes))
+        return min(map(self._next, indexes), default=FIRST)
 
     def _next(self, index: int) -> int:
         number = self._new.get(index)
@@ -142,13 +142,13 @@ class Series(Generic[T]):
 
     Pure: no awaiting, no clock.
 
-    :param size: how many it keeps at most; nothing if less than 2
+    :param size: how many it keeps at most, or one less if that is odd
     """
 
     __slots__ = ("_asked", "_every", "_size", "_values")
 
     def __init__(self, size: int) -> None:
-        self._size = size if size >= 2 else 0
+        self._size = size - size % 2  # so that what comes next when it is full is due then, too
         self._every = 1
         self._asked = 0
         self._values: list[T] = []

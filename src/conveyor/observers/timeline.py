@@ -188,8 +188,8 @@ class _Run:
             call.stage.position,
             began,
             began if ended_at is None else max(began, ended_at - self._began),
-            min(indexes),
-            max(indexes),
+            min(indexes, default=None),
+            max(indexes, default=None),
             len(indexes),
             call.attempts,
             call.outcome,
@@ -236,7 +236,7 @@ class _Run:
     def _state(self) -> State:
         counts = self._run.stats()
         return State(
-            current_time() - self._began,
+            counts.duration,
             counts.held,
             counts.ready,
             tuple((stage.queued, stage.in_flight) for stage in counts.stages),
@@ -248,20 +248,25 @@ class _Run:
 
         :param report: of the run
         """
-        now = current_time()
+        # Not the clock: a run that nobody closed may end after its event loop.
+        duration = report.statistics.duration
         # Of calls that are still open nobody has told the end; close them.
         for call, place in self._open.items():
-            self._keep(call, place, now)
+            self._keep(call, place, self._began + duration)
         self._states.end(self._state())
         kept = list(self._sample)
         return Recording(
             report,
-            now - self._began,
-            [each for each in kept if isinstance(each, Call)],
+            duration,
+            sorted((each for each in kept if isinstance(each, Call)), key=_order),
             [each for each in kept if isinstance(each, Mark)],
             list(self._states),
             self._calls,
         )
+
+
+def _order(call: Call) -> tuple[float, int, int]:
+    return call.began, call.position, -1 if call.first is None else call.first
 
 
 def _write(path: Path, recording: Recording) -> None:

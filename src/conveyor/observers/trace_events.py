@@ -51,8 +51,8 @@ class Call(NamedTuple):
     position: int
     began: float
     ended: float
-    first: int
-    last: int
+    first: int | None
+    last: int | None
     items: int
     attempts: int
     outcome: CallOutcome
@@ -197,11 +197,11 @@ def _halves(names: list[str]) -> tuple[Callable[[Call, int], str], Callable[[Cal
     ]
 
     def begin(call: Call, number: int) -> str:
-        items = (
-            f'"index":{call.first}'
-            if call.items == 1
-            else f'"items":{call.items},"first_index":{call.first},"last_index":{call.last}'
-        )
+        items = ""
+        if call.items == 1:
+            items = f'"index":{call.first}'
+        elif call.items:
+            items = f'"items":{call.items},"first_index":{call.first},"last_index":{call.last}'
         return (
             f'{{"ph":"b",{common[call.position]},"id":"{number}",'
             f'"ts":{_microseconds(call.began)},"args":{{{items}}}}}'

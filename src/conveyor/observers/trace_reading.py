@@ -123,13 +123,11 @@ def read(path: str | os.PathLike[str]) -> Trace:
     for event in events:
         at: float = event.get("ts", 0) / 1e6
         args: dict[str, Any] = event["args"]
-        if event["ph"] == "b":
-            first = args.get("index", args.get("first_index"))
-            last = args.get("index", args.get("last_index"))
-            assert first is not None
-            assert last is not None
+        if event["ph"] == "b" and args:  # but for calls that are about the stream as a whole
+            first: int = args.get("index", args.get("first_index"))
+            last: int = args.get("index", args.get("last_index"))
             bars[event["id"]] = Bar(place[event["name"]], at, first, last)
-        elif event["ph"] == "e":
+        elif event["ph"] == "e" and event["id"] in bars:
             bars[event["id"]].end = at
         elif event["ph"] == "i" and "index" in args:
             trace.happenings.append(Happening(event["cat"], at, args["index"]))
