@@ -1,6 +1,9 @@
 """Settings of the documentation; ``nox -s docs`` builds it, without a network."""
 
 import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -11,7 +14,7 @@ copyright = f"2026, {author}"
 version = release = importlib.metadata.version("conveyor-streaming")
 
 extensions = ["sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 # What is not marked as code of some language is a figure or a program's output.
 highlight_language = "text"
 default_role = "code"
@@ -22,6 +25,7 @@ autodoc_typehints = "signature"
 autodoc_type_aliases = {
     "ErrorAction": "conveyor.ErrorAction",
     "ExecutionMode": "conveyor.ExecutionMode",
+    "RunOutcome": "conveyor.RunOutcome",
 }
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
@@ -39,7 +43,7 @@ nitpick_ignore_regex = [
         r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data|MaxSize|OnFailure)",
     ),
     # Sphinx before 8.2 does not find ``py:type`` from annotations.
-    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction)"),
+    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction|RunOutcome)"),
 ]
 
 html_theme = "furo"
@@ -56,6 +60,13 @@ def setup(app: Sphinx) -> None:
         analyzer.analyze()
         analyzer.overloads.clear()
     app.connect("autodoc-process-signature", spell_out_defaults)
+    app.connect("builder-inited", draw_timelines)
+
+
+def draw_timelines(app: Sphinx) -> None:
+    """Run what records and draws the timelines of ``observing.rst``, in virtual time."""
+    program = Path(app.srcdir, "pictures", "timeline.py")
+    subprocess.run([sys.executable, program, Path(app.srcdir, "_generated")], check=True)
 
 
 def spell_out_defaults(

@@ -86,10 +86,18 @@ if TYPE_CHECKING:
     from .caching import AsyncStore
     from .circuit_breaker import CircuitBreaker, CircuitState
     from .observers import record_timeline
-    from .observing import CallInfo, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
+    from .observing import (
+        CallInfo,
+        CallOutcome,
+        FailureInfo,
+        Observer,
+        RetryInfo,
+        RunInfo,
+        StageInfo,
+    )
     from .outcomes import Failed, Failure, Failures, Outcome, Success
     from .rate import Rate
-    from .report import Bottleneck, RunReport
+    from .report import Bottleneck, RunOutcome, RunReport
     from .retry_budget import RetryBudget
     from .statistics import (
         BatchTrigger,
@@ -115,6 +123,7 @@ __all__ = [
     "BatchTrigger",
     "Bottleneck",
     "CallInfo",
+    "CallOutcome",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",
@@ -147,6 +156,7 @@ __all__ = [
     "RetryConfig",
     "RetryInfo",
     "RunInfo",
+    "RunOutcome",
     "RunReport",
     "RunStatistics",
     "RunTimings",
@@ -174,6 +184,7 @@ _LATER = {
     "CircuitBreaker": "circuit_breaker",
     "CircuitState": "circuit_breaker",
     "CallInfo": "observing",
+    "CallOutcome": "observing",
     "FailureInfo": "observing",
     "Observer": "observing",
     "RetryInfo": "observing",
@@ -186,6 +197,7 @@ _LATER = {
     "Success": "outcomes",
     "Rate": "rate",
     "Bottleneck": "report",
+    "RunOutcome": "report",
     "RunReport": "report",
     "RetryBudget": "retry_budget",
     "BatchTrigger": "statistics",

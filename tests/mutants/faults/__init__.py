@@ -21,6 +21,7 @@ from . import (
     fallback,
     handing_over,
     hedging,
+    hooks,
     keys,
     order,
     outcomes,
@@ -48,6 +49,7 @@ TOPICS = (
     adaptive,
     hedging,
     keys,
+    hooks,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
