@@ -44,9 +44,11 @@ from conveyor import (
     Success,
     batch_task,
     from_thread,
+    record_timeline,
     single_task,
 )
 from conveyor.calls import TaskCall
+from conveyor.observers import Timeline
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -773,3 +775,11 @@ double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
 policy: FailurePolicy = "in_order"
 assert_type(double.with_context(failure=policy), Pipeline[int, int])
 PipelineContext(failure="fast")
+
+
+# Timelines
+
+timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
+assert_type(timeline, Timeline)
+assert_type((length | double).with_observer(timeline), Pipeline[str, int])
+assert_type(length.with_observer(timeline), Pipeline[str, int])

@@ -63,7 +63,7 @@ def record_timeline(
 
 class Timeline(Observer):
     """
-    What :func:`record_timeline` makes, with the same parameters: an observer that writes a trace.
+    What :func:`~conveyor.record_timeline` makes, with the same parameters: an observer.
 
     It can record any number of runs, also at the same time: each has a trace of its own, in a file
     of its own if there is ``{run_id}`` in the path. The file is written in the event loop, which

@@ -124,8 +124,8 @@ def read(path: str | os.PathLike[str]) -> Trace:
         at: float = event.get("ts", 0) / 1e6
         args: dict[str, Any] = event["args"]
         if event["ph"] == "b" and args:  # but for calls that are about the stream as a whole
-            first: int = args.get("index", args.get("first_index"))
-            last: int = args.get("index", args.get("last_index"))
+            first: int = args["index" if "index" in args else "first_index"]
+            last: int = args["index" if "index" in args else "last_index"]
             bars[event["id"]] = Bar(place[event["name"]], at, first, last)
         elif event["ph"] == "e" and event["id"] in bars:
             bars[event["id"]].end = at
