@@ -208,7 +208,9 @@ def test_a_failed_run_says_so(path: Path, figures: list[Figure]) -> None:
     assert figures[0].axes[0].get_title(loc="left") == "1 items, failed with KeyError"
 
 
-@pytest.mark.parametrize("name", ["_private", "$x$", "$", "检索", "a\nb", "x" * 500, "\\alpha", ""])
+@pytest.mark.parametrize(
+    "name", ["_private", "$x$", "$\\frac$", "$", "检索", "a\nb", "x" * 500, "\\alpha", ""]
+)
 def test_names_may_be_anything(name: str, path: Path, figures: list[Figure]) -> None:
     """The legend has them as they are, if they are not too long."""
     record(path, single_task(slow, task_name=name or " ") | parse, 2)
