@@ -117,7 +117,8 @@ async def parse(source: Source, import_root: Path) -> Module:
 @single_task(task_name="parse")
 async def parse_elsewhere(source: Source, import_root: Path) -> Module:
     # Other processes have interpreters of their own.
-    return await to_process.run_sync(parse_quietly, source, import_root)
+    rows = await to_process.run_sync(parse_quietly, source, import_root)
+    return Module([Definition(*row) for row in rows])
 
 
 @batch_task(max_size=200, max_wait=0.5)
@@ -197,9 +198,10 @@ def parse_source(source: Source, import_root: Path) -> Module:
     return Module(list(find_definitions(tree, name, source.path)))
 
 
-def parse_quietly(source: Source, import_root: Path) -> Module:
-    warnings.simplefilter("ignore")  # in another process, which has filters of its own
-    return parse_source(source, import_root)
+def parse_quietly(source: Source, import_root: Path) -> list[tuple[Any, ...]]:
+    """Parse in another process, which has filters of its own, and knows our classes otherwise."""
+    warnings.simplefilter("ignore")
+    return [tuple(row) for row in parse_source(source, import_root).definitions]
 
 
 def find_definitions(node: ast.AST, name: str, path: Path) -> Iterator[Definition]:
