@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
     # Out of this documentation: looking them up (intersphinx) would need a network at every build.
     (
         "py:.*",
-        r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
+        r"(anyio|asyncio|collections|contextvars|logging|os|types|typing|typing_extensions)\..*",
     ),
     ("py:class", r"(rich\.console\.)?Console"),
     # In annotations: type variables, and aliases that exist for type checkers only.
@@ -56,10 +56,6 @@ copybutton_prompt_text = "$ "
 mermaid_height = "800px"
 
 
-# Programs in pictures/, run by each build, and what they write into _generated/.
-PICTURES = {"diagram.py": "diagram.mmd", "progress.py": "progress.svg"}
-
-
 def setup(app: Sphinx) -> None:
     # Show the one signature that a function has, not the many that type checkers are told of.
     for module in ("conveyor.decorators", "conveyor.tasks"):
@@ -71,12 +67,11 @@ def setup(app: Sphinx) -> None:
 
 
 def draw_pictures(app: Sphinx) -> None:
-    """Let the programs draw what the pages show."""
+    """Let the programs draw what the pages show, in virtual time."""
     generated = Path(app.srcdir, "_generated")
     generated.mkdir(exist_ok=True)
-    for program, picture in PICTURES.items():
-        path = Path(app.srcdir, "pictures", program)
-        subprocess.run([sys.executable, path, generated / picture], check=True)
+    for program in Path(app.srcdir, "pictures").glob("*.py"):
+        subprocess.run([sys.executable, program, generated], check=True)
 
 
 def spell_out_defaults(

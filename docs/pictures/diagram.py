@@ -43,4 +43,4 @@ async def draw() -> str:
 
 if __name__ == "__main__":
     logging.getLogger("conveyor").setLevel(logging.ERROR)
-    Path(sys.argv[1]).write_text(run(draw), encoding="utf-8")
+    Path(sys.argv[1], "diagram.mmd").write_text(run(draw), encoding="utf-8")

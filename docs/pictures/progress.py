@@ -72,4 +72,4 @@ def main(path: Path) -> None:
     path.write_text(svg, encoding="utf-8")
 
 
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1], "progress.svg"))

@@ -44,10 +44,11 @@ from conveyor import (
     Success,
     batch_task,
     from_thread,
+    record_timeline,
     single_task,
 )
 from conveyor.calls import TaskCall
-from conveyor.observers import Progress, TqdmProgress
+from conveyor.observers import Progress, Timeline, TqdmProgress
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -789,3 +790,9 @@ assert_type(strings.to_mermaid(), str)
 async def drawn(data: list[int]) -> None:
     async with strings(data) as results:
         assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+# Timelines
+
+timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
+assert_type(timeline, Timeline)
+assert_type((length | double).with_observer(timeline), Pipeline[str, int])
+assert_type(length.with_observer(timeline), Pipeline[str, int])
