@@ -790,6 +790,8 @@ assert_type(strings.to_mermaid(), str)
 async def drawn(data: list[int]) -> None:
     async with strings(data) as results:
         assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+
+
 # Timelines
 
 timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
