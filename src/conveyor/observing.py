@@ -65,7 +65,8 @@ class RunInfo:
     :ivar stats: returns a snapshot of its statistics, at any time, from any thread
     """
 
-    __slots__ = ("run_id", "stages", "stats", "total")
+    # Observers that outlive it need not keep it alive.
+    __slots__ = ("__weakref__", "run_id", "stages", "stats", "total")
 
     def __init__(
         self,
