@@ -493,3 +493,12 @@ def test_places_that_are_dropped_are_forgotten(
     del place
     gc.collect()
     assert forgotten() is None
+
+
+def test_every_figure_is_documented() -> None:
+    """With its unit; and nothing else is."""
+    page = Path(__file__).parent.parent / "docs" / "observing.rst"
+    rows = re.findall(
+        r"^``conveyor\.((?:run|stage)\.\w+)`` +(\{\w+\}|s) ", page.read_text(), re.MULTILINE
+    )
+    assert sorted(rows) == sorted((figure.name, figure.unit) for figure in FIGURES)
