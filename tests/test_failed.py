@@ -348,7 +348,7 @@ async def test_slots_of_batches_are_used_again(on_error: str) -> None:
     source = arriving(*[(0, item) for item in range(4)], (5, 4))
     async with store.with_context(max_in_flight=8)(source) as results:
         await anyio.sleep(1)
-        assert len(results._run._chains[0].spare) == 4
+        assert len(results._run.chains[0].spare) == 4
         await results.collect()
 
 

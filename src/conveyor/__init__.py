@@ -34,6 +34,8 @@ Where things are:
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
 ``statistics``      what a run has counted
+``report``          how a run went, and what limited it
+``observing``       what goes on in a run, told to whoever wants to know
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================
@@ -82,10 +84,20 @@ if TYPE_CHECKING:
     from .adaptive import Adaptive
     from .caching import AsyncStore
     from .circuit_breaker import CircuitBreaker, CircuitState
+    from .observing import CallInfo, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
     from .outcomes import Failed, Failure, Failures, Outcome, Success
     from .rate import Rate
+    from .report import Bottleneck, RunReport
     from .retry_budget import RetryBudget
-    from .statistics import BatchTrigger, RunStatistics, StageStatistics
+    from .statistics import (
+        BatchTrigger,
+        HeadOfLine,
+        Latency,
+        RunStatistics,
+        RunTimings,
+        StageStatistics,
+        StageTimings,
+    )
     from .threads import from_thread
 
 __all__ = [
@@ -99,6 +111,8 @@ __all__ = [
     "BaseTask",
     "BatchTask",
     "BatchTrigger",
+    "Bottleneck",
+    "CallInfo",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",
@@ -112,11 +126,15 @@ __all__ = [
     "ExecutionMode",
     "Failed",
     "Failure",
+    "FailureInfo",
     "FailurePolicy",
     "Failures",
+    "HeadOfLine",
     "KeyHaltedError",
+    "Latency",
     "LedgerError",
     "LoggingErrorHandler",
+    "Observer",
     "Outcome",
     "Pipeline",
     "PipelineContext",
@@ -125,9 +143,15 @@ __all__ = [
     "RetryAfter",
     "RetryBudget",
     "RetryConfig",
+    "RetryInfo",
+    "RunInfo",
+    "RunReport",
     "RunStatistics",
+    "RunTimings",
     "SingleTask",
+    "StageInfo",
     "StageStatistics",
+    "StageTimings",
     "StreamClosedError",
     "StreamConsumedError",
     "Success",
@@ -146,16 +170,28 @@ _LATER = {
     "AsyncStore": "caching",
     "CircuitBreaker": "circuit_breaker",
     "CircuitState": "circuit_breaker",
+    "CallInfo": "observing",
+    "FailureInfo": "observing",
+    "Observer": "observing",
+    "RetryInfo": "observing",
+    "RunInfo": "observing",
+    "StageInfo": "observing",
     "Failed": "outcomes",
     "Failure": "outcomes",
     "Failures": "outcomes",
     "Outcome": "outcomes",
     "Success": "outcomes",
     "Rate": "rate",
+    "Bottleneck": "report",
+    "RunReport": "report",
     "RetryBudget": "retry_budget",
     "BatchTrigger": "statistics",
+    "HeadOfLine": "statistics",
+    "Latency": "statistics",
     "RunStatistics": "statistics",
+    "RunTimings": "statistics",
     "StageStatistics": "statistics",
+    "StageTimings": "statistics",
     "from_thread": "threads",
 }
 

@@ -14,6 +14,7 @@ from .task_options import TaskOptions
 
 if TYPE_CHECKING:
     from ._signatures import Composable, Data
+    from .observing import Observer
     from .outcomes import Outcome
     from .pipeline import Pipeline
 
@@ -129,6 +130,14 @@ class BaseTask(Generic[In, Out]):
         :param mode: ``"ordered"`` or ``"as_completed"``
         """
         return self.pipeline().with_execution_mode(mode)
+
+    def with_observer(self, *observers: Observer) -> Pipeline[In, Out]:
+        """
+        Return a pipeline of this task whose runs are observed.
+
+        :param observers: told of all that goes on; see :class:`~conveyor.Observer`
+        """
+        return self.pipeline().with_observer(*observers)
 
     def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
         """

@@ -7,12 +7,13 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 if TYPE_CHECKING:
+    from .observing import Observer
     from .outcomes import Failure
 
 __all__ = [
@@ -60,6 +61,9 @@ class PipelineContext:
         with :exc:`~conveyor.TooManyErrorsError`. ``None`` for any number
     :param max_error_rate: the same as a fraction of the items that came in, less than 1
     :param min_error_sample: items that have to have come in before ``max_error_rate`` holds
+    :param timings: whether to measure where the time goes, for ``stats()`` and ``report()``
+    :param observers: are told what goes on, and so need the timings; see
+        :meth:`.Pipeline.with_observer`
     :raises TypeError: if a setting is of the wrong type
     :raises ValueError: if a setting is out of its range
     """
@@ -75,6 +79,8 @@ class PipelineContext:
     max_errors: int | None = None
     max_error_rate: float | None = None
     min_error_sample: int = 100
+    timings: bool = False
+    observers: Sequence[Observer] = ()
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -153,6 +159,11 @@ def check_settings(context: PipelineContext) -> None:
     _check_count("min_error_sample", context.min_error_sample, least=1)
     _check_rate(context.max_error_rate)
     _check_on_failure(context.on_failure)
+    _check_flag("timings", context.timings)
+    if context.observers:
+        from .observing import check_observers
+
+        check_observers(context.observers)
 
 
 def _check_count(name: str, value: object, *, least: int, optional: bool = False) -> None:
@@ -163,6 +174,11 @@ def _check_count(name: str, value: object, *, least: int, optional: bool = False
         raise TypeError(f"{name} must be an int{or_none and ' or None'}, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, {or_none}got {value!r}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def _check_rate(value: object) -> None:

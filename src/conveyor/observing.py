@@ -8,9 +8,9 @@ anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .report import RunReport
@@ -42,7 +42,6 @@ class StageInfo:
     :ivar position: 0 for the first
     :ivar task_name: of its task
     :ivar kind: what the function is called with: one item, a batch, or the stream as a whole
-    :ivar is_async: whether the function is an ``async def``, so that others go on while it waits
     :ivar is_adaptive: whether its limit is found by trying
     :ivar brakes: settings that may hold its calls back besides its limit
     """
@@ -50,7 +49,6 @@ class StageInfo:
     position: int
     task_name: str
     kind: Literal["single", "batch", "process"]
-    is_async: bool = True
     is_adaptive: bool = False
     brakes: tuple[str, ...] = ()
 
@@ -179,6 +177,27 @@ class FailureInfo:
     attempts: int
     error: BaseException
     fate: Fate
+
+
+def check_observers(observers: object) -> None:
+    """
+    Check what is to observe a run.
+
+    :param observers: any
+    :raises TypeError: if it is not a sequence of observers
+    """
+    if not isinstance(observers, (list, tuple)):
+        raise TypeError(
+            f"observers must be a list of observers, got a {type(observers).__name__}; "
+            "write with_observer(one, another)"
+        )
+    given: Sequence[Any] = observers  # pyright: ignore[reportUnknownVariableType]
+    for each in given:
+        if not isinstance(each, Observer):
+            hint = f"; write {each.__name__}()" if isinstance(each, type) else ""
+            raise TypeError(
+                f"an observer must be an instance of a subclass of Observer, got {each!r}{hint}"
+            )
 
 
 class Observer:

@@ -15,6 +15,7 @@ from .tasks import BaseTask
 
 if TYPE_CHECKING:
     from ._signatures import Composable, Data
+    from .observing import Observer
     from .outcomes import Outcome
 
 __all__ = ["Pipeline"]
@@ -81,6 +82,15 @@ class Pipeline(Generic[In, Out]):
         :param mode: ``"ordered"`` or ``"as_completed"``
         """
         return self.with_context(execution_mode=mode)
+
+    def with_observer(self, *observers: Observer) -> Pipeline[In, Out]:
+        """
+        Return a pipeline whose runs are observed, by these besides those that it has.
+
+        :param observers: told of all that goes on; see :class:`~conveyor.Observer`
+        :raises TypeError: if one is none
+        """
+        return self.with_context(observers=[*self.context.observers, *observers])
 
     # Use
 

@@ -125,12 +125,11 @@ class RunReport:
         counts = self.statistics.stages[stage.position]
         timings = counts.timings
         assert timings is not None
-        reasons = [
+        reasons: list[tuple[float, Callable[[], str]]] = [
             (timings.saturated / duration, lambda: self._saturated(stage, counts, timings)),
             (timings.held / duration, lambda: _held(stage)),
+            (timings.blocking / duration, _blocking),
         ]
-        if not stage.is_async:
-            reasons.append((timings.busy / duration, lambda: _blocking()))
         share, explain = max(reasons, key=lambda each: each[0])
         beginning = f"Task {stage.task_name!r} limits this run: for {share:.0%} of the time "
         return Bottleneck("stage", stage.position, stage.task_name, share, beginning + explain())
@@ -231,7 +230,7 @@ def seconds(value: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-6:.3g} us"
+    return f"{value / 1e-6:.3g} us" if value else "0"
 
 
 def _count(name: str) -> Callable[[StageStatistics], str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._engine.handoff import Handoff
     from ._engine.run import Run
     from .outcomes import Failures
+    from .report import RunReport
     from .statistics import RunStatistics
     from .stream import PipelineStream
 
@@ -124,9 +125,11 @@ class Results(_Taking[T]):
 
     def stats(self) -> RunStatistics:
         """Return what the run has counted so far."""
-        from .statistics import RunStatistics
+        return self._run.observation.statistics()
 
-        return RunStatistics.of(self._run)
+    def report(self) -> RunReport:
+        """Return how the run went: a table, and what limited it. During the run, how it goes."""
+        return self._run.observation.report()
 
 
 class PlainIterator(_Taking[T]):
@@ -158,7 +161,7 @@ class PlainIterator(_Taking[T]):
             try:
                 await run.join()
             finally:
-                run.drop_results()
+                run.handoff.drop()
                 run.raise_interrupt()
             raise
         return result

@@ -52,6 +52,9 @@ class StageTimings:
     the stages that follow, or the consumer, did not keep up and the window was full. ``starved``:
     there was too little to call, since nothing came from before.
 
+    ``blocking`` is for how long the event loop stood still in the function: nearly all of the calls
+    if it is not ``async``, nearly nothing if it is.
+
     ``latency`` is that of the calls that have ended, ``None`` if none has.
     """
 
@@ -60,6 +63,7 @@ class StageTimings:
     held: float
     blocked: float
     starved: float
+    blocking: float
     latency: Latency | None
 
 

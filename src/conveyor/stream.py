@@ -21,10 +21,12 @@ from .error_handling import StreamClosedError, StreamConsumedError
 from .results import PlainIterator, Results, check_timeout, collect
 
 if TYPE_CHECKING:
+    from ._engine.observation import Observation
     from ._engine.run import Run
     from .context import PipelineContext
     from .outcomes import Failures
     from .plan import StagePlan
+    from .report import RunReport
     from .statistics import RunStatistics
 
 __all__ = ["NO_DATA", "AsyncStream", "PipelineStream", "Results"]
@@ -204,7 +206,7 @@ class PipelineStream(AsyncStream[Out]):
             run.fail(bare(error), "raised in the machinery of a pipeline")
         finally:
             run.insist(run.finish)
-            run.drop_results()
+            run.handoff.drop()
             run.raise_interrupt()
         # An ordinary failure gives way to the body's own error.
         if exc_info[0] is None:
@@ -280,11 +282,20 @@ class PipelineStream(AsyncStream[Out]):
 
         :raises RuntimeError: if nothing runs yet
         """
-        from .statistics import RunStatistics
+        return self._observed().statistics()
 
+    def report(self) -> RunReport:
+        """
+        Return how the run went: a table, and what limited it. During the run, how it goes.
+
+        :raises RuntimeError: if nothing runs yet
+        """
+        return self._observed().report()
+
+    def _observed(self) -> Observation:
         if self._run is None:
             raise RuntimeError("there are no statistics yet; the stream has not been iterated")
-        return RunStatistics.of(self._run)
+        return self._run.observation
 
 
 def run(function: Callable[[], Awaitable[T]], backend: str) -> T:

@@ -60,6 +60,19 @@ class Admission:
         self._resume_at = max(self._resume_at, current_time() + seconds)
         return self._resume_at
 
+    def admits(self, pacing: Pacing) -> bool:
+        """
+        Tell whether an attempt may begin at once; if not, it has to :meth:`wait`.
+
+        :param pacing: of its call
+        """
+        return (
+            self._rate is None
+            and pacing.may_run
+            and not self._line.locked()
+            and not self._is_paused()
+        )
+
     async def wait(self, item: Any, pacing: Pacing) -> None:
         """
         Wait until an attempt may begin.
@@ -78,7 +91,7 @@ class Admission:
 
     async def _wait_for_share(self, pacing: Pacing) -> None:
         """Wait for the end of a pause and a share; there is no rate limit."""
-        if pacing.may_run and not self._line.locked() and not self._is_paused():
+        if self.admits(pacing):
             return
         pacing.end()
         async with self._line:

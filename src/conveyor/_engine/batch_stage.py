@@ -72,12 +72,22 @@ class BatchStage(Stage):
 
         :param function: the user's, side inputs bound
         """
-        return BatchCall(function, self.plan.options, self.counters, self.run, self.adaptive)
+        return BatchCall(function, self.plan.options, self, self.adaptive)
 
     @property
     def batch_size(self) -> int:
         """Items in a full batch at present."""
         return self.batcher.max_size
+
+    @property
+    def queued(self) -> int:
+        """Items that are being gathered, or wait in full batches."""
+        return len(self.batcher)
+
+    @property
+    def oldest(self) -> Slot | None:
+        """The item that has waited for a batch for longest, if there is one."""
+        return self.batcher.oldest
 
     @property
     def items_taken(self) -> int:
@@ -183,7 +193,9 @@ class BatchStage(Stage):
         batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
+            self._pausing += 1
             pacing = await call.begin()
+            self._pausing -= 1
             batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
@@ -194,6 +206,7 @@ class BatchStage(Stage):
             del batch
             self._summon_if_due()
             await serve(call, slot, pacing)
+            del pacing
             if differs(pristine):
                 self._isolated = True
                 self.retire()
@@ -274,21 +287,20 @@ class BatchStage(Stage):
         slots, slot.slots = slot.slots, []
         self._intake.keep(slots)
 
-    async def _serve_isolating(self, call: Call, slot: BatchSlot, pacing: Pacing | None) -> None:
+    async def _serve_isolating(self, call: Call, slot: BatchSlot, pacing: Pacing) -> None:
         """Halve what fails, and try the halves, until only single items fail."""
         pending = [slot]
         while pending and not self.run.stopping:
-            part = pending.pop()
+            pacing.place = part = pending.pop()
             expansion = Gathering(self, part)
             failed: CallFailed | None = None
             result: Any = None
             try:
-                result = await self.attended(
-                    part, expansion, partial(call, part.value, expansion, pacing)
-                )
+                work = partial(call, part.value, expansion, pacing)
+                result = await self.attended(part, expansion, pacing, work)
             except CallFailed as raised:
                 failed = raised.with_traceback(None)
-            pacing = None
+            pacing = call.new_pacing()
             if failed is None:
                 if result is EXPANDED:
                     await self.spread(part, expansion.take_kept())

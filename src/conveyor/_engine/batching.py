@@ -100,6 +100,11 @@ class Batcher(Generic[T]):
             self._arrivals.extend(repeat(now, len(items)))
 
     @property
+    def oldest(self) -> T | None:
+        """The first of the items that are here, if there are any."""
+        return self._items[0] if self._items else None
+
+    @property
     def leaving(self) -> int:
         """Items in batches that are full."""
         size = len(self._items)

@@ -77,6 +77,14 @@ class GuardedAdmission(Admission):
         self._breaker = breaker
         self._order = Lock(fast_acquire=True)
 
+    def admits(self, pacing: Pacing) -> bool:
+        """
+        Tell that the breaker has to be asked.
+
+        :param pacing: of the call
+        """
+        return False
+
     async def wait(self, item: Any, pacing: Pacing) -> None:
         """
         Wait until an attempt may begin, or is refused; its passage tells.

@@ -24,7 +24,6 @@ from .call import Call
 from .failures import CallFailed, add_note
 from .kinds import ASYNC_GENERATOR, GENERATOR, GIVEN_UP
 from .lane_stage import KeyedStage, checked_key
-from .pacing import Pacing
 from .policy import Progress
 from .source import close_iterator
 
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
     from .adaptive_limit import AdaptiveLimit
     from .expansion import Expansion
     from .lanes import Lane
-    from .ledger import Counters
-    from .run import Run
+    from .pacing import Pacing
     from .sequence import Slot
+    from .stage import Stage
 
 
 class Missing:
@@ -98,11 +97,10 @@ class CachedCall(Call):
         self,
         function: Callable[[Any], Any],
         options: TaskOptions,
-        counters: Counters | None = None,
-        run: Run | None = None,
+        stage: Stage | None = None,
         adaptive: AdaptiveLimit | None = None,
     ) -> None:
-        super().__init__(function, options, counters, run, adaptive)
+        super().__init__(function, options, stage, adaptive)
         store: Any = options.cache
         if isinstance(store, MutableMapping):
             # isinstance() leaves the types of keys and values unknown.
@@ -132,7 +130,7 @@ class CachedCall(Call):
             key = checked_key(self._key_of(item), role)
         except BaseException as broken:
             raise CallFailed(self._examined(broken, f"{role} of "), 0) from None
-        return await self.look_up(key, item, pacing or Pacing(self._limiter), progress)
+        return await self.look_up(key, item, pacing or self.new_pacing(), progress)
 
     async def look_up(
         self, key: Hashable, item: Any, pacing: Pacing, progress: Progress | None = None
@@ -184,9 +182,9 @@ class CachedCall(Call):
 
     def _count(self, hits: int = 0) -> None:
         """Count an item that was not called."""
-        if self._counters is not None:
-            self._counters.uncalled += 1
-            self._counters.cache_hits += hits
+        if self._stage is not None:
+            self._stage.counters.uncalled += 1
+            self._stage.counters.cache_hits += hits
 
     async def _refuse(
         self, error: BaseException, item: Any, pacing: Pacing, progress: Progress
@@ -222,7 +220,7 @@ class CachedStage(KeyedStage):
 
         :param function: the user's, side inputs bound
         """
-        return CachedCall(function, self.plan.options, self.counters, self.run, self.adaptive)
+        return CachedCall(function, self.plan.options, self, self.adaptive)
 
     async def make_in_lane(self, lane: Lane, call: Call, slot: Slot, pacing: Pacing) -> Any:
         """

@@ -7,8 +7,9 @@ never retried.
 
 Order of events for a call that fails: the error is examined (:func:`examine`), retried while
 attempts are left and it is worth it, the fallback called in its place, its error shown to the error
-handler, and finally skipped or raised as ``on_error`` says. A generator is part of its call: it may
-be retried, or replaced, until its first value has been passed on, since nothing takes that back.
+handler, and finally left out, diverted or raised as ``on_error`` says. A generator is part of its
+call: it may be retried, or replaced, until its first value has been passed on, since nothing takes
+that back.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from typing import TYPE_CHECKING, Any, cast
 from anyio import CancelScope, current_time, sleep
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ..error_handling import RETRY, RetryAfter
+from ..error_handling import RETRY
 from .adaptive_limit import PredicateFailed
 from .admission import Admission
-from .backoff import delay_after
 from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, RunStopped
 from .fallback import Fallback
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from .adaptive_limit import AdaptiveLimit
     from .breaking import Passage
     from .expansion import Expansion
-    from .ledger import Counters
-    from .run import Run
+    from .stage import Stage
 
 
 class Call(Deciding):
@@ -56,8 +55,7 @@ class Call(Deciding):
 
     :param function: takes the item, or the batch; side inputs are bound already
     :param options: of the task
-    :param counters: where retries are counted
-    :param run: the run it is part of; without one it is made in a task of the user's own
+    :param stage: that makes it; without one it is made in a task of the user's own
     :param adaptive: the limit of the stage, if that has to be found; it contains the run's
     """
 
@@ -65,14 +63,13 @@ class Call(Deciding):
         self,
         function: Callable[[Any], Any],
         options: TaskOptions,
-        counters: Counters | None = None,
-        run: Run | None = None,
+        stage: Stage | None = None,
         adaptive: AdaptiveLimit | None = None,
     ) -> None:
         self.function = function
         self.options = options
-        self._counters = counters
-        self._run = run
+        self._stage = stage
+        self._run = run = None if stage is None else stage.run
         self._adaptive = adaptive
         self._limiter = adaptive or (None if run is None else run.limiter)
         self._kinds = Kinds()
@@ -84,14 +81,16 @@ class Call(Deciding):
         )
         self._fallback: Fallback | None = None
         if options.fallback is not None:
-            self._fallback = Fallback(options.fallback.stage_plan(), counters, run)
+            self._fallback = Fallback(options.fallback.stage_plan(), stage)
         self._is_watched = breaker is not None or options.retry_budget is not None
 
     @property
     def is_plain(self) -> bool:
         """Whether the options and the run put nothing around the function."""
-        run = self._run
+        run, stage = self._run, self._stage
         if run is not None and (run.routing.gives_outcomes or run.winding_down is not None):
+            return False
+        if stage is not None and stage.watch is not None:
             return False
         return self.options.is_plain and self._limiter is None
 
@@ -100,9 +99,16 @@ class Call(Deciding):
         """Whether the function is an ``async def``, and each of its results is to be awaited."""
         return is_coroutine_function(self.function)
 
-    async def begin(self) -> Pacing:
+    def begin(self) -> Awaitable[Pacing]:
         """Wait for what is to be waited for before an item is taken; see :class:`Admission`."""
-        return await self._admission.begin()
+        admission = self._admission.begin()
+        if self._stage is None or self._stage.watch is None or self._limiter is None:
+            return admission
+        return self._stage.watch.hold(admission)
+
+    def new_pacing(self) -> Pacing:
+        """Return what a call is given that nobody has waited for with :meth:`begin`."""
+        return Pacing(self._limiter)
 
     async def __call__(
         self,
@@ -122,9 +128,10 @@ class Call(Deciding):
         :return: the result, or :data:`EXPANDED`
         :raises CallFailed: if the call failed for good; tells what becomes of the item
         """
-        pacing = pacing or Pacing(self._limiter)
+        pacing = pacing or self.new_pacing()
         progress = progress or Progress()
-        await self._admit(item, pacing, progress)
+        if not self._admission.admits(pacing):
+            await self._admit(item, pacing, progress)
         return await self._finish(item, expansion, pacing, progress)
 
     async def _finish(
@@ -185,13 +192,10 @@ class Call(Deciding):
     ) -> Any:
         while True:
             if progress.calls:
-                if self._counters is not None:
-                    self._counters.retried += 1
-                if progress.delay is not None:
-                    await sleep(progress.delay)
-                await checkpoint_if_cancelled()
-                await self._admit(item, pacing, progress)
+                await self._wait_for_next(item, pacing, progress)
             progress.calls += 1
+            if pacing.watched is not None:
+                pacing.watched.begin()
             try:
                 if self.options.hedge_after is not None:
                     return await self._hedged(item, pacing, progress)
@@ -212,39 +216,22 @@ class Call(Deciding):
             if not self._may_go_on(error, pacing, progress, begun):
                 return GIVEN_UP
 
-    def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
-        """Decide whether there is another attempt; an error that asks for it pauses the stage."""
-        if isinstance(error, RetryAfter) and not self.options.is_plain:
-            resume_at = self._admission.pause(error.seconds)
-            if not begun and progress.repeat():
-                progress.delay = None  # it waits with all the others
-                return resume_at < pacing.expires_at
-        if begun:
-            return False
-        try:
-            progress.delay = progress.next_delay(error, self.options.retry)
-        except BaseException as broken:
-            # A predicate that raises is a mistake in the settings, not in this item.
-            raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
-        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
-
-    def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
-        """Decide whether there is the one more attempt that ``on_error`` asks for."""
-        progress.delay = delay_after(progress.attempts, self.options.retry)
-        return progress.grant() and self._may_repeat(progress.delay, pacing)
-
-    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
-        """Tell whether there is time for one more attempt and a token, and take that."""
-        # An attempt that would have no time left is not waited for.
-        if current_time() + delay >= pacing.expires_at:
-            return False
-        budget = self.options.retry_budget
-        return budget is None or budget.take()
+    async def _wait_for_next(self, item: Any, pacing: Pacing, progress: Progress) -> None:
+        """Wait until one more attempt may begin."""
+        if self._stage is not None:
+            self._stage.counters.retried += 1
+            self._stage.run.observation.retried(self._stage, pacing, progress)
+        if progress.delay is not None:
+            await sleep(progress.delay)
+        await checkpoint_if_cancelled()
+        if not self._admission.admits(pacing):
+            await self._admit(item, pacing, progress)
 
     async def _admit(self, item: Any, pacing: Pacing, progress: Progress) -> None:
-        """Wait until an attempt may begin."""
+        """Wait until an attempt may begin that may not at once."""
+        admission = self._admission.wait(item, pacing)
         try:
-            await self._admission.wait(item, pacing)
+            await (admission if self._stage is None else self._stage.admitted(admission))
         except BaseException as broken:
             pacing.end()
             examined = self._examined(broken, "rate_limit of ")
@@ -306,15 +293,16 @@ class Call(Deciding):
     async def _hedged(self, item: Any, pacing: Pacing, progress: Progress) -> Any:
         """Make an attempt, and a second one if it takes long; see :class:`Hedge`."""
         assert self.options.hedge_after is not None
-        other = Pacing(self._limiter)
+        other = self.new_pacing()
         beside = Progress()
         beside.calls = 1
 
         async def second() -> Any:
-            await self._admit(item, other, beside)
+            if not self._admission.admits(other):
+                await self._admit(item, other, beside)
             await hedge.begin_second(other)
-            if self._counters is not None:
-                self._counters.hedged += 1
+            if self._stage is not None:
+                self._stage.counters.hedged += 1
             return await self._whole(item, other, beside)
 
         hedge = Hedge(self.options.hedge_after, self._examined)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from ..plan import StagePlan
     from .call import Call
     from .expansion import Expansion
-    from .ledger import Counters
-    from .run import Run
+    from .stage import Stage
 
 
 class Fallback:
@@ -24,14 +23,12 @@ class Fallback:
     What is called for the items for which a task has failed.
 
     :param plan: of the other task
-    :param counters: of the stage
-    :param run: the run, if there is one
+    :param stage: where they fail, if it is one
     """
 
-    def __init__(self, plan: StagePlan, counters: Counters | None, run: Run | None) -> None:
+    def __init__(self, plan: StagePlan, stage: Stage | None) -> None:
         self._plan = plan
-        self._counters = counters
-        self._run = run
+        self._stage = stage
         self._call: Call | None = None
 
     async def __call__(self, item: Any, expansion: Expansion | None, error: Exception) -> Any:
@@ -45,8 +42,8 @@ class Fallback:
         :raises ItemFailed: if the other task failed for good as well
         :raises CallFailed: if something else failed, which is no fault of the item
         """
-        if self._counters is not None:
-            self._counters.fallbacks += 1
+        if self._stage is not None:
+            self._stage.counters.fallbacks += 1
         try:
             # Handling it here makes it the context of whatever is raised meanwhile.
             raise error
@@ -71,8 +68,9 @@ class Fallback:
                 function = await plan.inputs.bind(function)
             except BaseException as broken:
                 culprit = f"a side input of task {plan.name!r}"
-                raise CallFailed(examine(broken, culprit, self._run), 0) from None
+                run = None if self._stage is None else self._stage.run
+                raise CallFailed(examine(broken, culprit, run), 0) from None
         if self._call is None:
             make = BatchCall if plan.kind == "batch" else Call
-            self._call = make(function, plan.options, self._counters, self._run)
+            self._call = make(function, plan.options, self._stage)
         return self._call

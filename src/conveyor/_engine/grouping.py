@@ -140,6 +140,16 @@ class GroupingBatcher(Generic[T]):
             self._seal(next(iter(self._open)), "room", now)
 
     @property
+    def oldest(self) -> T | None:
+        """The first item of the batch that leaves first as a rule, if there is any."""
+        for batch, _ in self._sealed:
+            first: T = batch.items[0]
+            return first
+        for opened in self._open.values():
+            return opened.items[0]
+        return None
+
+    @property
     def leaving(self) -> int:
         """Items in sealed batches."""
         return sum(len(batch.items) for batch, _ in self._sealed)

@@ -98,7 +98,8 @@ class Handoff:
         return values
 
     def drop(self) -> None:
-        """Forget what is ready; it will not be delivered."""
+        """Forget the results that nobody has taken, since nobody will."""
+        self._chain.clear()
         self._taken -= len(self.ready)
         self.ready.clear()
         self.end_lot()
@@ -148,7 +149,12 @@ class Handoff:
                 "(let one task iterate it and hand the items on)"
             )
         self._event = event = Event()
+        watch = self._run.observation.watch
         try:
-            await event.wait()
+            if watch is None:
+                await event.wait()
+            else:
+                with watch.consumer_wait:
+                    await event.wait()
         finally:
             self._event = None

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,9 @@ class AsyncioHost:
         self.locate: Callable[[], object] = self._asyncio._get_running_loop
         self.location: object = self._loop
         self._thread = threading.get_ident()
+        # uvloop's own stands still within a turn of the loop, and counts milliseconds.
+        is_coarse = type(self._loop).__module__.startswith("uvloop")
+        self.clock: Callable[[], float] = monotonic if is_coarse else self._loop.time
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs on this loop."""
@@ -107,6 +111,8 @@ class TrioHost:
         # As above; a thread has one Trio run at a time, and asking for its token takes long.
         self.locate: Callable[[], object] = threading.get_ident
         self.location: object = threading.get_ident()
+        # Of the clock itself, which can be asked in any thread.
+        self.clock: Callable[[], float] = self._trio.lowlevel.current_clock().current_time
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs in this Trio run."""

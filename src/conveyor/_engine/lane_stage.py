@@ -179,12 +179,32 @@ class KeyedStage(UrgentStage):
         super().__init__(run, plan)
         self._halts = plan.options.on_key_error == "halt_key"
 
+    @property
+    def waits_for_key(self) -> bool:
+        """Whether an item waits until another one of its key is over."""
+        return self._line.waiting > 0
+
+    @property
+    def queued(self) -> int:
+        """Items that wait for a call, or for another of their key."""
+        return super().queued + self._line.waiting
+
+    def has_queued(self, slot: Slot) -> bool:
+        """
+        Tell whether a slot waits for a call, or for another of its key.
+
+        :param slot: of the stage's chain
+        """
+        return self._line.holds(slot)
+
     def put(self, slot: Slot) -> None:
         """
         Queue a slot; summon a worker only for what is ready.
 
         :param slot: of the stage's chain
         """
+        if self.watch is not None:
+            self.watch.charge()
         self.queue.append(slot)
         if self.wakeable and self.queue:
             self.summon()

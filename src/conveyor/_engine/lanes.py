@@ -111,6 +111,19 @@ class LaneQueue(Generic[T]):
         return any(each is item for _, _, each in self._ready)
 
     @property
+    def waiting(self) -> int:
+        """Count the items that wait for another one of their key, where all have keys."""
+        return len(self._lane_of) - len(self._ready)
+
+    def holds(self, item: T) -> bool:
+        """
+        Tell whether an item that has a key has been added and not been claimed.
+
+        :param item: any
+        """
+        return item in self._lane_of
+
+    @property
     def lanes(self) -> int:
         """Keys that are not forgotten."""
         return len(self._lanes)

@@ -12,6 +12,8 @@ from anyio import CancelScope, Semaphore, WouldBlock, current_time
 if TYPE_CHECKING:
     from .adaptive_limit import AdaptiveLimit, Meter
     from .breaking import Passage
+    from .sequence import Slot
+    from .stage_watch import WatchedCall
 
 Limiter: TypeAlias = "Semaphore | AdaptiveLimit"
 
@@ -28,15 +30,29 @@ class Pacing:
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
     :ivar passage: of the present attempt, if a circuit breaker has let it through
+    :ivar place: the slot that the call is about, in a run
+    :ivar watched: the call, if it is being timed
     """
 
-    __slots__ = ("_holding", "_limiter", "_paused", "meter", "passage", "scope", "total")
+    __slots__ = (
+        "_holding",
+        "_limiter",
+        "_paused",
+        "meter",
+        "passage",
+        "place",
+        "scope",
+        "total",
+        "watched",
+    )
 
     def __init__(self, limiter: Limiter | None) -> None:
         self.meter: Meter | None = None
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
         self.passage: Passage | None = None
+        self.place: Slot | None = None
+        self.watched: WatchedCall | None = None
         self._limiter = limiter
         self._holding = False
         self._paused: list[tuple[CancelScope, float]] = []
@@ -95,12 +111,16 @@ class Pacing:
         self.end()
         if self.passage is not None:
             self.passage.leave()
+        if self.watched is not None:
+            self.watched.pause()
 
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""
         await self.begin()
         if self.meter is not None:
             self.meter.go_on()
+        if self.watched is not None:
+            self.watched.resume()
         while self._paused:
             scope, remaining = self._paused.pop()
             scope.deadline = current_time() + remaining

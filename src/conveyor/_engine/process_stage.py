@@ -9,7 +9,7 @@ the run ends once its results are delivered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .bypass import FailedSlot
 from .expansion import Expansion
 from .failures import CallFailed, examine
 from .kinds import DROPPED
+from .pacing import Pacing
 from .sequence import Chain, Slot
 from .stage import Stage
 
@@ -70,12 +71,14 @@ class ProcessStage(Stage):
         self.counters.added += 1
         self.run.window.held += 1
         winding_down = self.run.winding_down
+        pacing = Pacing(None)
+        work: Callable[[], Awaitable[Any]] = partial(self._serve_stream, slot, pacing)
+        if self.watch is not None:
+            work = partial(self.watch.attend, slot, pacing, work)
         try:
             if winding_down is None:
-                await self._serve_stream(slot)
-            elif (
-                await winding_down.attend(self, slot, partial(self._serve_stream, slot)) is DROPPED
-            ):
+                await work()
+            elif await winding_down.attend(self, slot, work) is DROPPED:
                 return self.discard(slot)
         except CallFailed as failed:
             return await self.give_up(slot, failed)
@@ -87,38 +90,46 @@ class ProcessStage(Stage):
         self.counters.left += self.counters.taken
         self.discard(slot)
 
-    async def _serve_stream(self, slot: Slot) -> None:
+    async def _serve_stream(self, slot: Slot, pacing: Pacing) -> None:
+        if pacing.watched is not None:
+            pacing.watched.begin()
         try:
-            stream = self.plan.function(self._items(slot))
+            stream = self.plan.function(_Items(self, slot, pacing))
             if isawaitable(stream):
                 stream = await stream
-            await self._pass_on(slot, stream)
+            await self._pass_on(slot, stream, pacing)
         except BaseException as error:
             examined = examine(error, f"task {self.name!r}", self.run)
             raise CallFailed(examined, 1) from None
 
-    async def _pass_on(self, slot: Slot, stream: Any) -> None:
+    async def _pass_on(self, slot: Slot, stream: Any, pacing: Pacing) -> None:
         expansion = Expansion(self, slot)
         if isinstance(stream, ScopedIterable):
             async with stream as results:
-                await expansion.pass_on(results, None)
+                await expansion.pass_on(results, pacing)
         elif isinstance(stream, AsyncIterable):
             # isinstance() leaves the element type unknown.
-            await expansion.pass_on(stream.__aiter__(), None)  # pyright: ignore[reportUnknownArgumentType]
+            await expansion.pass_on(stream.__aiter__(), pacing)  # pyright: ignore[reportUnknownArgumentType]
         else:
             raise TypeError(
                 f"process() of task {self.name!r} must be an async generator, or return an async "
                 f"iterable; got a {type(stream).__name__}"
             )
 
-    def _items(self, place: Slot) -> AsyncIterator[Any]:
-        return _Items(self, place)
+    def indexes_in(self, slot: Slot) -> tuple[int, ...]:
+        """
+        Return nothing: the call is about all items.
 
-    async def next_item(self, place: Slot) -> Any:
+        :param slot: the place of what the call gives
+        """
+        return ()
+
+    async def next_item(self, place: Slot, pacing: Pacing) -> Any:
         """
         Wait for the next item, in order.
 
         :param place: gets the item's index
+        :param pacing: of the call
         :raises StopAsyncIteration: at the end of the input
         """
         while True:
@@ -134,14 +145,18 @@ class ProcessStage(Stage):
                 self._has_met_end = True
                 raise StopAsyncIteration
             else:
-                await self._wait_for_item()
+                await self._wait_for_item(pacing)
 
-    async def _wait_for_item(self) -> None:
+    async def _wait_for_item(self, pacing: Pacing) -> None:
         self._waiting_for_item = event = Event()
+        if pacing.watched is not None:
+            pacing.watched.pause()
         try:
             await event.wait()
         finally:
             self._waiting_for_item = None
+            if pacing.watched is not None:
+                pacing.watched.resume()
 
     def _let_pass(self, place: Slot, slot: FailedSlot) -> None:
         """Let a failure of an earlier stage go before what the process has not yet given."""
@@ -153,9 +168,10 @@ class ProcessStage(Stage):
 class _Items(AsyncIterator[Any]):
     """What ``process`` gets; not a generator, so there is nothing to close."""
 
-    def __init__(self, stage: ProcessStage, place: Slot) -> None:
+    def __init__(self, stage: ProcessStage, place: Slot, pacing: Pacing) -> None:
         self._stage = stage
         self._place = place
+        self._pacing = pacing
 
     async def __anext__(self) -> Any:
-        return await self._stage.next_item(self._place)
+        return await self._stage.next_item(self._place, self._pacing)

@@ -16,6 +16,7 @@ from .workers import WorkerPool
 
 if TYPE_CHECKING:
     from .run import Run
+    from .stage_watch import StageWatch
 
 
 class Expander(WorkerPool, Upstream):
@@ -27,6 +28,7 @@ class Expander(WorkerPool, Upstream):
     :param limit: calls in flight at most
     :ivar next_point: the stage that begins the chain after its own, if there is one
     :ivar takes_all: whether it takes in all that is ready, and not just what it can use
+    :ivar watch: times it, if somebody asked for that
     """
 
     next_point: Expander | None
@@ -34,6 +36,7 @@ class Expander(WorkerPool, Upstream):
 
     def __init__(self, run: Run, name: str, limit: int) -> None:
         super().__init__(run, name, limit)
+        self.watch: StageWatch | None = None
         self._waiting = 0
         self._turns: list[Event] = []
 
@@ -75,7 +78,7 @@ class Expander(WorkerPool, Upstream):
         chains = [self.chain, *(stage.chain for stage in self._following())]
         for chain in chains:
             chain.watched += 1
-        self._waiting += 1
+        self._change_waiting(1)
         self.relieve()
         was_woken = False
         try:
@@ -101,11 +104,21 @@ class Expander(WorkerPool, Upstream):
         finally:
             for chain in chains:
                 chain.watched -= 1
-            self._waiting -= 1
+            self._change_waiting(-1)
         # We were woken because there is room; if it is for more than one, so is the wake-up.
         window.hand_on()
         if self.run.stopping or slot.done:
             raise RunStopped
+
+    def _change_waiting(self, by: int) -> None:
+        if self.watch is not None:
+            self.watch.charge()
+        self._waiting += by
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether anything here waits for room."""
+        return self._waiting > 0
 
     @property
     def is_crowded(self) -> bool:

@@ -25,18 +25,22 @@ from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..error_handling import FAIL, SKIP, TooManyErrorsError
+from ..error_handling import DIVERT, FAIL, SKIP, TooManyErrorsError
 from ..outcomes import Failure, Failures
 from .bypass import FailedSlot
 from .error_limits import ErrorLimits
 from .failures import CallFailed, add_note, examine
 
 if TYPE_CHECKING:
+    from ..error_handling import Decision
+    from ..observing import Fate
     from .run import Run
     from .sequence import Chain, Slot
     from .stage import Stage
 
 logger = logging.getLogger("conveyor")
+
+_FATES: dict[Decision, Fate] = {FAIL: "outcome", SKIP: "skip_item", DIVERT: "divert"}
 
 _ENGINE = __name__.rpartition(".")[0]
 
@@ -75,7 +79,11 @@ class Routing:
         :param items: each with the index of its input item, at least one
         """
         decision = failed.decision
-        if decision is None or (decision is FAIL and not self.gives_outcomes):
+        ends_run = decision is None or (decision is FAIL and not self.gives_outcomes)
+        fate = "fail" if ends_run else _FATES[cast("Decision", decision)]
+        indexes = [index for _, index in items]
+        self._run.observation.failed(stage, failed, indexes, fate)
+        if ends_run:
             origin = _origin(stage, failed, items[0])
             return self.end_run(stage.chain, place, failed.error, origin)
         _forget_engine(failed.error)

@@ -24,6 +24,7 @@ from .flight import outlast
 from .handoff import Handoff
 from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
+from .observation import Observation
 from .routing import Routing
 from .sequence import Cascade
 from .winding_down import WindingDown
@@ -68,7 +69,7 @@ class Run:
         self.abandoned = False
         self.failure: BaseException | None = None
         self.cascade = Cascade()
-        self._completed = False
+        self.is_completed = False
         self._failure_seen = False
         self._ended = Event()
         self._joined = Event()
@@ -76,14 +77,15 @@ class Run:
         self._variables: Context
         self._task: Any
         self.routing = Routing(self, failures, gives_outcomes)
-        self.source, self.stages, self._chains = wire(self, plans, data)
+        self.source, self.stages, self.chains = wire(self, plans, data)
         in_order = self.context.failure == "in_order"
-        self.winding_down = WindingDown(self, self._chains) if in_order else None
-        last = self._chains[-1]
+        self.winding_down = WindingDown(self, self.chains) if in_order else None
+        last = self.chains[-1]
         self.handoff = Handoff(
             self, last, partial(take_outcomes, last) if gives_outcomes else last.take_all
         )
         self.draining = Draining(self)
+        self.observation = Observation(self)
 
     def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """
@@ -118,12 +120,14 @@ class Run:
         """
         try:
             set_current_context(self.context)
+            self.observation.begin()
             self._variables = copy_context()
             self._task = self.host.current_task()
             async with create_task_group() as self._task_group:
                 # Also if the run has been stopped by now: the data is to be closed.
                 self.start_soon(self.source.feed)
                 self.draining.start()
+                self.observation.start_ticking()
                 try:
                     await self._ended.wait()
                 finally:
@@ -162,7 +166,7 @@ class Run:
         """The consumer has everything; called when the last chain is exhausted."""
         if not self.stopping:
             self.routing.conclude()
-            self._completed = self.failure is None
+            self.is_completed = self.failure is None
             self.stop()
 
     def stop(self) -> None:
@@ -211,14 +215,9 @@ class Run:
         try:
             await self.join()
         finally:
-            self.drop_results()
+            self.handoff.drop()
             self.raise_interrupt()
         self.raise_unseen()
-
-    def drop_results(self) -> None:
-        """Forget results that the consumer, who has closed the stream, will not take any more."""
-        self._chains[-1].clear()
-        self.handoff.drop()
 
     async def join(self) -> None:
         """
@@ -231,7 +230,9 @@ class Run:
     @property
     def was_cut_short(self) -> bool:
         """Whether it ended, or is ending, before its end, and not by a failure."""
-        return self.stopping and not self._completed and self.failure is None and not self.abandoned
+        return (
+            self.stopping and not self.is_completed and self.failure is None and not self.abandoned
+        )
 
     def finish(self) -> None:
         """
@@ -242,12 +243,12 @@ class Run:
         """
         if self.finished:
             return
-        if self._completed and self.failure is None:
+        if self.is_completed and self.failure is None:
             try:
                 check_ledger(self.source.pulled, self.stages, self.handoff.delivered)
             except LedgerError as error:
                 self.failure = error
-        for chain in self._chains[:-1]:
+        for chain in self.chains[:-1]:
             chain.clear()
         if self.winding_down is not None:
             self.winding_down.clear()
@@ -255,6 +256,7 @@ class Run:
         self._joined.set()
         self.handoff.wake()
         self.finished = True
+        self.observation.end()
         if self.abandoned:
             self._bury()
 
@@ -306,13 +308,13 @@ class Run:
         :raises BaseException: the failure itself
         :raises StreamClosedError: if the run ended early
         """
-        self._chains[-1].clear()
+        self.chains[-1].clear()
         if self.failure is not None and not self._failure_seen:
             self._failure_seen = True
             raise self.failure
         if self.failure is not None:
             raise StreamClosedError("this stream has ended with an error, which it has raised")
-        if self._completed:
+        if self.is_completed:
             raise StopAsyncIteration
         raise StreamClosedError("this stream was closed, or its run cancelled, before its end")
 
@@ -339,7 +341,7 @@ class Run:
 
     def _bury(self) -> None:
         """Drop what nobody takes any more, though somebody may keep the stream; log a failure."""
-        self.drop_results()
+        self.handoff.drop()
         if self.failure is not None and not self._failure_seen:
             self._failure_seen = True
             logger.error(

@@ -70,6 +70,24 @@ class SingleStage(Stage):
         """Workers that would find work at present, as far as more than one may be summoned."""
         return 1 if self._rescuing else len(self.queue)
 
+    @property
+    def busy(self) -> int:
+        """Workers that have work, the one of a rescued call included."""
+        return super().busy + self._rescuing
+
+    @property
+    def queued(self) -> int:
+        """Items that wait for a call."""
+        return len(self.queue) + self._admitting
+
+    def has_queued(self, slot: Slot) -> bool:
+        """
+        Tell whether a slot waits for a call.
+
+        :param slot: of the stage's chain
+        """
+        return slot in self.queue
+
     def stop(self) -> None:
         """Start no further call."""
         super().stop()
@@ -163,7 +181,9 @@ class SingleStage(Stage):
                 # Whoever waits must not keep a user's objects alive.
                 slot = result = None
                 if queue:
+                    self._pausing += 1
                     await checkpoint()
+                    self._pausing -= 1
                 elif self.is_over:
                     return self.retire()
                 else:
@@ -188,7 +208,9 @@ class SingleStage(Stage):
                     return self.retire()
                 await self.park()
                 continue
+            self._pausing += 1
             pacing = await call.begin()
+            self._pausing -= 1
             if not self.queue:
                 pacing.end()
                 continue
@@ -197,6 +219,7 @@ class SingleStage(Stage):
                 self.summon()
             self.counters.taken += 1
             await serve(call, slot, pacing)
+            del pacing
             if differs(pristine):
                 self._isolated = True
                 return self.retire()

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import islice
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, current_time
@@ -35,6 +36,7 @@ if sys.version_info < (3, 11):
 
 if TYPE_CHECKING:
     from .run import Run
+    from .watching import RunWatch
 
 
 SLOW = 0.005
@@ -62,6 +64,23 @@ def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
     return items  # pyright: ignore[reportUnknownVariableType]
 
 
+def length_of(data: Any) -> int | None:
+    """
+    Return how many items *data* has, if it tells.
+
+    :param data: what the pipeline was called with
+    """
+    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
+        return 1
+    if not (isinstance(data, (Iterable, AsyncIterable)) or hasattr(data, "__getitem__")):
+        return 1
+    try:
+        length = length_hint(data, -1)  # pyright: ignore[reportUnknownArgumentType] - as above
+    except Exception:
+        return None  # it is a user's, and only wanted for a display
+    return None if length < 0 else length
+
+
 class Source(Upstream):
     """
     Feeds the data into the first chain of a run.
@@ -85,6 +104,11 @@ class Source(Upstream):
         self._scope: CancelScope | None = None
         self.pulled = 0
 
+    @property
+    def total(self) -> int | None:
+        """Items that the data has, if it tells, and is not being iterated yet."""
+        return length_of(self._data)
+
     def stop(self) -> None:
         """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
         self._stopped = True
@@ -107,6 +131,10 @@ class Source(Upstream):
         self.following = None
         self.drain()
 
+    @property
+    def _watch(self) -> RunWatch | None:
+        return self._run.observation.watch
+
     async def feed(self) -> None:
         """Iterate the data to its end, or until the run stops, and close it."""
         run = self._run
@@ -126,6 +154,8 @@ class Source(Upstream):
 
     async def _feed_sync(self, items: Iterable[Any]) -> None:
         iterator = iter(items)
+        if self._watch is not None:
+            iterator = self._watch.time_values(iterator)
         try:
             goes_on = not self._stopped
             while goes_on:
@@ -193,6 +223,8 @@ class Source(Upstream):
         if self._stopped:
             return
         window = self._run.window
+        if self._watch is not None:
+            iterator = self._watch.time_items(iterator)
         self._left = self._next_burst()
         async for value in iterator:
             window.held += 1
@@ -236,7 +268,8 @@ class Source(Upstream):
                 # The first item has had time to get to the consumer, if nothing holds it up.
                 self._turns = 1
             while window.held >= window.size and not self._stopped:
-                await window.wait_as_source()
+                with nullcontext() if self._watch is None else self._watch.source_blocked:
+                    await window.wait_as_source()
         return not self._stopped
 
 

@@ -16,10 +16,10 @@ from .adaptive_limit import adaptive_limit
 from .call import Call
 from .expansion import Expansion
 from .failures import CallFailed, RunStopped, examine
+from .figures import Figures
 from .isolation import SEES_VARIABLES, run_in_context
 from .kinds import AWAITABLE, END, LIST, NOTHING, VALUE, Kinds
 from .ledger import Counters
-from .room import Expander
 from .sequence import Slot
 from .winding_down import UnpreparedCall
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Stage(Expander):
+class Stage(Figures):
     """
     One task of the pipeline at work in one run.
 
@@ -85,8 +85,22 @@ class Stage(Expander):
                         return UnpreparedCall(self, examined)
                     raise examined  # noqa: B904 - it has a cause if it needs one
             if self._call is None:
+                if self.watch is not None:
+                    function = self.watch.timed(function)
                 self._call = self.make_call(function)
         return self._call
+
+    async def admitted(self, admission: Awaitable[None]) -> None:
+        """
+        Wait for leave to make a call whose item has been taken.
+
+        :param admission: what to await
+        """
+        self._admitting += 1
+        try:
+            await (admission if self.watch is None else self.watch.hold(admission))
+        finally:
+            self._admitting -= 1
 
     def make_call(self, function: Callable[[Any], Any]) -> Call:
         """
@@ -94,7 +108,7 @@ class Stage(Expander):
 
         :param function: the user's, side inputs bound
         """
-        return Call(function, self.plan.options, self.counters, self.run, self.adaptive)
+        return Call(function, self.plan.options, self, self.adaptive)
 
     # What becomes of a result
 
@@ -102,17 +116,25 @@ class Stage(Expander):
         return call(slot.value, Expansion(self, slot), pacing)
 
     async def attended(
-        self, slot: Slot, expansion: Expansion, work: Callable[[], Awaitable[Any]]
+        self,
+        slot: Slot,
+        expansion: Expansion,
+        pacing: Pacing,
+        work: Callable[[], Awaitable[Any]],
     ) -> Any:
         """
-        Make a call; in a run that fails in order, as long as its slot is not dropped.
+        Make a call; time it, if somebody asked for that, and in a run that fails in order, see
+        whether its slot is dropped meanwhile.
 
         :param slot: holds the item, or the batch
         :param expansion: passes on the values of a generator
+        :param pacing: of the call
         :param work: makes the call
         :return: as of the call, or :data:`.DROPPED`
         :raises CallFailed: as the call
         """
+        if self.watch is not None:
+            work = partial(self.watch.attend, slot, pacing, work)
         if self.run.winding_down is None:
             return await work()
         return await self.run.winding_down.attend_call(self, slot, expansion, work)
@@ -125,12 +147,13 @@ class Stage(Expander):
         :param slot: holds the item, or the batch
         :param pacing: what ``call.begin()`` returned
         """
+        pacing.place = slot
         try:
-            if self.run.winding_down is None:
+            if self.run.winding_down is None and self.watch is None:
                 result = await self._make(call, slot, pacing)
             else:
                 work = partial(self._make, call, slot, pacing)
-                result = await self.attended(slot, Expansion(self, slot), work)
+                result = await self.attended(slot, Expansion(self, slot), pacing, work)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:
@@ -254,6 +277,14 @@ class Stage(Expander):
         :param slot: the slot, which has no result yet
         """
         return [(slot.value, slot.index)]
+
+    def indexes_in(self, slot: Slot) -> tuple[int, ...]:
+        """
+        Return the indexes of the input items that a slot's call is about.
+
+        :param slot: the slot, which has no result yet
+        """
+        return tuple(index for _, index in self.items_in(slot))
 
     def origin(self, index: int, attempts: int, task_name: str | None = None) -> str:
         """

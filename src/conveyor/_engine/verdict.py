@@ -1,6 +1,6 @@
 """
-What becomes of an item that has failed for good: asking the error handler, or a function as
-``on_error``.
+What becomes of an item whose call has failed: whether there is another attempt, and if there is
+none, what the error handler, or a function as ``on_error``, says.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace
+from anyio import current_time
+
+from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
+from .backoff import delay_after
 from .failures import CallFailed, ItemFailed, examine
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
+    from .admission import Admission
     from .pacing import Pacing
     from .policy import Progress
     from .run import Run
@@ -65,6 +69,7 @@ class Deciding:
 
     options: TaskOptions
     _run: Run | None
+    _admission: Admission
 
     async def refuse(
         self, error: Exception, item: Any, pacing: Pacing, progress: Progress | None = None
@@ -84,6 +89,35 @@ class Deciding:
         pacing.end()
         failed = ItemFailed(error, 0 if progress is None else progress.calls)
         return self._outcome(await self._verdict(failed, item, failed.attempts), failed)
+
+    def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
+        """Decide whether there is another attempt; an error that asks for it pauses the stage."""
+        if isinstance(error, RetryAfter) and not self.options.is_plain:
+            resume_at = self._admission.pause(error.seconds)
+            if not begun and progress.repeat():
+                progress.delay = None  # it waits with all the others
+                return resume_at < pacing.expires_at
+        if begun:
+            return False
+        try:
+            progress.delay = progress.next_delay(error, self.options.retry)
+        except BaseException as broken:
+            # A predicate that raises is a mistake in the settings, not in this item.
+            raise CallFailed(self._examined(broken, "retry_on of "), progress.calls) from None
+        return progress.delay is not None and self._may_repeat(progress.delay, pacing)
+
+    def _may_add(self, pacing: Pacing, progress: Progress) -> bool:
+        """Decide whether there is the one more attempt that ``on_error`` asks for."""
+        progress.delay = delay_after(progress.attempts, self.options.retry)
+        return progress.grant() and self._may_repeat(progress.delay, pacing)
+
+    def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
+        """Tell whether there is time for one more attempt and a token, and take that."""
+        # An attempt that would have no time left is not waited for.
+        if current_time() + delay >= pacing.expires_at:
+            return False
+        budget = self.options.retry_budget
+        return budget is None or budget.take()
 
     async def _verdict(self, failed: ItemFailed, item: Any, attempts: int) -> Decision | Replace:
         """Ask the error handler, or ``on_error``, after so many attempts of the task itself."""

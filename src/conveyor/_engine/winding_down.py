@@ -231,7 +231,7 @@ class UnpreparedCall(Call):
     """
 
     def __init__(self, stage: Stage, error: Exception) -> None:
-        super().__init__(stage.plan.function, stage.plan.options, stage.counters, stage.run)
+        super().__init__(stage.plan.function, stage.plan.options, stage)
         self._error = error
         self._origin = f"raised by a side input of task {stage.name!r}"
 

@@ -44,6 +44,7 @@ class WorkerPool:
         self.workers = 0
         self.wakeable = True
         self._coming = 0
+        self._pausing = 0
         self._idle: list[Event] = []
 
     async def work(self) -> None:
@@ -63,6 +64,11 @@ class WorkerPool:
             self._coming += 1
             self.workers += 1
             self.run.start_soon(self.worker)
+
+    @property
+    def busy(self) -> int:
+        """Workers that have work; of those in between two pieces of it, none."""
+        return self.workers - len(self._idle) - self._coming - self._pausing
 
     @property
     def backlog(self) -> int:

@@ -1,0 +1,150 @@
+"""
+What can be seen of a run from outside: its statistics, its report, and what its observers see.
+
+A run without observers and timings has nothing here but two readings of the clock. Whoever is to be
+told of retries and failures is looked up with the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..observing import Fate
+    from ..report import RunOutcome, RunReport
+    from ..statistics import RunStatistics
+    from .events import Events
+    from .failures import CallFailed
+    from .pacing import Pacing
+    from .policy import Progress
+    from .run import Run
+    from .stage import Stage
+    from .watching import RunWatch
+
+
+class Observation:
+    """
+    The view of one run.
+
+    :param run: the run, which has its source and its stages
+    :ivar watch: times it, if somebody asked for that
+    """
+
+    __slots__ = ("_began_at", "_ended_at", "_events", "_run", "_told", "watch")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._events: Events | None = None
+        self._began_at: float | None = None
+        self._ended_at: float | None = None
+        self._told: BaseException | None = None
+        self.watch: RunWatch | None = None
+        if run.context.timings or run.context.observers:
+            from .watching import RunWatch
+
+            self.watch = RunWatch(self.events, run.host.clock, run.stages)
+
+    @property
+    def events(self) -> Events:
+        """Tells the observers."""
+        if self._events is None:
+            from .events import Events
+
+            self._events = Events(self._run, self.statistics)
+        return self._events
+
+    @property
+    def duration(self) -> float:
+        """Seconds for which the run has been going on, or went on."""
+        if self._began_at is None:
+            return 0.0
+        ended_at = self._run.host.clock() if self._ended_at is None else self._ended_at
+        return ended_at - self._began_at
+
+    # Life
+
+    def begin(self) -> None:
+        """The run begins; in the context that all it calls will see."""
+        self._began_at = self._run.host.clock()
+        if self.watch is not None:
+            self.watch.begin()
+            self.events.begin()
+
+    def start_ticking(self) -> None:
+        """The run has its task group."""
+        if self.watch is not None:
+            self.events.start_ticking()
+
+    def end(self) -> None:
+        """Everything in the run has ended; idempotent."""
+        if self._began_at is None or self._ended_at is not None:
+            return
+        self._ended_at = self._run.host.clock()
+        failure = self._run.failure
+        if self.watch is not None:
+            self.watch.finish()
+        if self._events is not None:
+            if failure is not None and failure is not self._told:
+                self._events.failed(None, (), 0, failure, "fail")
+            self._events.end(self.report())
+
+    # What happens to items
+
+    def retried(self, stage: Stage, pacing: Pacing, progress: Progress) -> None:
+        """
+        An attempt has failed, and there will be another one.
+
+        :param stage: where
+        :param pacing: of the call
+        :param progress: of the call; knows the error and the delay
+        """
+        self.events.retried(stage, pacing, progress)
+
+    def failed(
+        self,
+        stage: Stage,
+        failed: CallFailed,
+        indexes: Sequence[int],
+        fate: Fate,
+    ) -> None:
+        """
+        Items have failed for good.
+
+        :param stage: where
+        :param failed: what their call raised
+        :param indexes: of the input items
+        :param fate: what becomes of them
+        """
+        self._told = failed.error
+        self.events.failed(stage, indexes, failed.attempts, failed.error, fate)
+
+    # Figures
+
+    def statistics(self) -> RunStatistics:
+        """Return what the run has counted so far."""
+        from .snapshot import statistics_of
+
+        return statistics_of(self._run)
+
+    def report(self) -> RunReport:
+        """Return how the run went, or goes."""
+        from ..report import RunReport
+
+        run = self._run
+        return RunReport(
+            run.context.pipeline_id or "",
+            self._outcome,
+            self.events.stages,
+            self.statistics(),
+            run.failure,
+        )
+
+    @property
+    def _outcome(self) -> RunOutcome:
+        run = self._run
+        if not run.finished:
+            return "running"
+        if run.failure is not None:
+            return "failed"
+        return "completed" if run.is_completed else "stopped"
