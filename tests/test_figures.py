@@ -120,7 +120,7 @@ def test_times_are_there_if_they_are_measured(summed: Summed) -> None:
     run = ToldRun(summed.observer, "a")
     assert summed("stage.time") == summed("stage.busy") == summed("run.source_wait") == {}
     timings = StageTimings(
-        busy=9.0, saturated=1.0, held=2.0, blocked=3.0, starved=4.0, latency=None
+        busy=9.0, saturated=1.0, held=2.0, blocked=3.0, starved=4.0, blocking=5.0, latency=None
     )
     run.counts = replace(
         counts("a", timings=timings),
@@ -129,6 +129,7 @@ def test_times_are_there_if_they_are_measured(summed: Summed) -> None:
         ),
     )
     assert summed("stage.busy") == {("a",): 9.0}
+    assert summed("stage.blocking") == {("a",): 5.0}
     assert summed("stage.time") == {
         ("a", "saturated"): 1.0,
         ("a", "held"): 2.0,
@@ -150,8 +151,9 @@ def test_batches_are_told_apart_by_their_trigger(summed: Summed) -> None:
 
 def test_every_figure_is_read_from_its_own_place(summed: Summed) -> None:
     """A different number in each field of the statistics comes out under the field's name."""
-    names = [each.name.removeprefix("stage.") for each in FIGURES if each.labels == ("task",)]
-    fields = {name: place for place, name in enumerate(names, start=1) if name != "busy"}
+    counted = [each for each in FIGURES if each.labels == ("task",) and each.unit != "s"]
+    names = [each.name.removeprefix("stage.") for each in counted]
+    fields = {name: place for place, name in enumerate(names, start=1)}
     run = ToldRun(summed.observer, "a")
     run.counts = counts("a", **fields)
     read = summed.figures.read()
@@ -273,7 +275,7 @@ def collected() -> Collected:
 def some_run(observer: Any) -> ToldRun:
     run = ToldRun(observer, "fetch", "batched")
     timings = StageTimings(
-        busy=9.5, saturated=1.5, held=0.0, blocked=0.0, starved=0.0, latency=None
+        busy=9.5, saturated=1.5, held=0.0, blocked=0.0, starved=0.0, blocking=0.0, latency=None
     )
     run.counts = RunStatistics(
         7,
@@ -311,7 +313,7 @@ def test_instruments_say_what_they_are(collected: Collected) -> None:
     """Counters are monotonic sums, levels sums that may fall; all with unit and description."""
     run = some_run(Metrics(collected.provider))
     run.end()
-    some_run(run.observer)
+    run = some_run(run.observer)
     exported = collected.metrics
     for figure in FIGURES:
         metric = exported.get(f"conveyor.{figure.name}")
@@ -345,14 +347,14 @@ def test_observers_of_one_meter_provider_share_their_figures(collected: Collecte
     one, other = Metrics(collected.provider), Metrics(collected.provider)
     run = some_run(one)
     run.context.run(other.run_started, run.info)
-    some_run(other)
+    some_run(other).end()
     assert collected.values("conveyor.run.items_in") == [({}, 14)]
 
 
 def test_meter_providers_have_figures_of_their_own(collected: Collected) -> None:
     """What is counted for one is not shown by another."""
     other = Collected()
-    some_run(Metrics(collected.provider))
+    some_run(Metrics(collected.provider)).end()
     Metrics(other.provider)
     assert "conveyor.run.items_in" not in other.metrics
 
@@ -365,9 +367,10 @@ def test_the_global_meter_provider_is_the_default() -> None:
         from test_figures import Collected, some_run
 
         collected = Collected()
-        runs = [some_run(Metrics())]
+        some_run(Metrics()).end()
         metrics.set_meter_provider(collected.provider)
-        runs += some_run(Metrics()), some_run(Metrics(collected.provider))
+        some_run(Metrics()).end()
+        some_run(Metrics(collected.provider)).end()
         print(collected.values("conveyor.run.items_in"))
     """
     # A process has one global provider, once and for all.
@@ -456,7 +459,7 @@ def test_observers_of_one_registry_share_their_figures() -> None:
     one, other = PrometheusMetrics(registry), PrometheusMetrics(registry)
     run = some_run(one)
     run.context.run(other.run_started, run.info)
-    some_run(other)
+    some_run(other).end()
     assert scraped(registry)["conveyor_run_items_in_total"] == 14
 
 
@@ -465,7 +468,7 @@ def test_the_global_registry_is_the_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert prometheus.REGISTRY is REGISTRY
     registry = CollectorRegistry()
     monkeypatch.setattr(prometheus, "REGISTRY", registry)
-    some_run(PrometheusMetrics())
+    some_run(PrometheusMetrics()).end()
     assert scraped(registry)["conveyor_run_items_in_total"] == 7
 
 

@@ -82,10 +82,13 @@ def _batches(counts: RunStatistics) -> Iterator[Value]:
             yield (stage.task_name, trigger), count
 
 
-def _busy(counts: RunStatistics) -> Iterator[Value]:
-    for stage in counts.stages:
-        if stage.timings is not None:
-            yield (stage.task_name,), stage.timings.busy
+def _of_timings(name: str, description: str) -> Figure:
+    def read(counts: RunStatistics) -> Iterator[Value]:
+        for stage in counts.stages:
+            if stage.timings is not None:
+                yield (stage.task_name,), getattr(stage.timings, name)
+
+    return Figure(f"stage.{name}", "s", description, ("task",), read)
 
 
 def _states(counts: RunStatistics) -> Iterator[Value]:
@@ -138,17 +141,12 @@ FIGURES: tuple[Figure, ...] = (
     _of_stages("in_flight", "{call}", "Calls being made at present.", is_level=True),
     _of_stages("queued", "{item}", "Items that wait for a call at present.", is_level=True),
     _of_stages("limit", "{call}", "Calls that may be made at a time at present.", is_level=True),
-    Figure(
-        "stage.busy",
-        "s",
-        "Time taken by all calls together, if calls are timed.",
-        ("task",),
-        _busy,
-    ),
+    _of_timings("busy", "Time taken by all calls together."),
+    _of_timings("blocking", "Time for which the event loop stood still in the function."),
     Figure(
         "stage.time",
         "s",
-        "Time by what the stage waited for, if calls are timed.",
+        "Time by what the stage waited for.",
         ("task", "state"),
         _states,
     ),
