@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from conveyor import batch_task, single_task
 from conveyor.observers import Metrics, PrometheusMetrics, Tracing
+from conveyor.observing import CallInfo, Observer
 from helpers import plain, three_ways, ticks
 from test_figures import Collected, samples
 from test_tracing import Exported, attributes, is_child, items, linked
@@ -52,7 +53,7 @@ async def test_the_runs_span_is_where_the_stream_is_consumed(
     async def double(x: int) -> int:
         return 2 * x
 
-    stream = double.pipeline().with_observer(Tracing(exported.provider, name="run"))([1, 2])
+    stream = double.with_observer(Tracing(exported.provider, name="run"))([1, 2])
     with exported.tracer.start_as_current_span("outer") as outer:
         assert await consume(stream) == [2, 4]
         assert trace.get_current_span() is outer
@@ -117,7 +118,7 @@ async def test_a_run_that_fails_says_so(exported: Exported) -> None:
         raise Boom(f"secret {x}")
 
     with pytest.raises(Boom):
-        await fail.pipeline().with_observer(Tracing(exported.provider, name="run"))([1]).collect()
+        await fail.with_observer(Tracing(exported.provider, name="run"))([1]).collect()
     run = exported.one("run")
     assert run.status.status_code is StatusCode.ERROR
     assert attributes(run)["conveyor.outcome"] == "failed"
@@ -134,7 +135,7 @@ async def test_a_run_that_is_left_early_is_exported(exported: Exported) -> None:
         return x
 
     observer = Tracing(exported.provider, name="run", sample_calls=1)
-    async with wait.pipeline().with_observer(observer)([1, 100, 100]) as results:
+    async with wait.with_observer(observer)([1, 100, 100]) as results:
         assert await anext(results) == 1
     run = exported.one("run")
     assert attributes(run)["conveyor.outcome"] == "stopped"
@@ -152,15 +153,16 @@ async def test_a_pipeline_inside_a_call_is_traced_below_it(exported: Exported) -
     async def inner(x: int) -> int:
         return x + 1
 
-    inside = inner.pipeline().with_observer(Tracing(exported.provider, name="inside"))
+    inside = inner.with_observer(Tracing(exported.provider, name="inside"))
 
     @single_task(concurrency_limit=2)
     async def outer(x: int) -> int:
         return sum(await inside([x, x]).collect())
 
-    assert await outer.pipeline().with_observer(observer)([1, 5]).collect() == [4, 12]
+    assert await outer.with_observer(observer)([1, 5]).collect() == [4, 12]
     # Each has its own: the spans of two calls that overlap are not mixed up.
     calls = [span for span in exported.named("outer") if "conveyor.task" in attributes(span)]
+    assert len(calls) == 2
     for call in calls:
         assert len([run for run in exported.named("inside") if is_child(run, call)]) == 1
 
@@ -180,7 +182,7 @@ async def test_each_call_sees_its_own_span(exported: Exported) -> None:
         return before
 
     observer = Tracing(exported.provider, name="run", sample_calls=1)
-    spans = await work.pipeline().with_observer(observer)(range(20)).collect()
+    spans = await work.with_observer(observer)(range(20)).collect()
     calls = {attributes(call)["conveyor.item.index"]: call for call in exported.named("work")}
     assert [calls[index].context.span_id for index in range(20)] == spans
     for inner in exported.named("inner"):
@@ -197,18 +199,62 @@ async def test_a_call_that_is_not_chosen_sees_the_runs_span(exported: Exported) 
         return current()
 
     observer = Tracing(exported.provider, name="run", sample_calls=0.3)
-    spans = await look.pipeline().with_observer(observer)(range(100)).collect()
+    spans = await look.with_observer(observer)(range(100)).collect()
     run = exported.one("run").context.span_id
     chosen = items(exported.named("look"))
     assert 27 <= len(chosen) <= 33
     assert [index for index, span in enumerate(spans) if span != run] == chosen
 
 
+async def test_observers_are_told_of_the_end_of_a_call_in_reverse() -> None:
+    """So that context variables which they set for the call are set back one after another."""
+    told: list[str] = []
+
+    class Telling(Observer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def call_started(self, call: CallInfo) -> None:
+            told.append(f"{self.name} started")
+
+        def call_ended(self, call: CallInfo) -> None:
+            told.append(f"{self.name} ended")
+
+    @single_task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    await double.with_observer(Telling("one"), Telling("other"))([1]).collect()
+    assert told == ["one started", "other started", "other ended", "one ended"]
+
+
+async def test_two_traces_of_a_run_are_nested(exported: Exported) -> None:
+    """What the second sets is set back before what the first does: no span outlives its call."""
+
+    @single_task
+    def look(x: int) -> int:
+        return current()
+
+    outer = Tracing(exported.provider, name="outer", sample_calls=0.3)
+    inner = Tracing(exported.provider, name="inner", sample_calls=0.3)
+    spans = await look.with_observer(outer, inner)(range(20)).collect()
+    assert is_child(exported.one("inner"), exported.one("outer"))
+    calls = exported.named("look")
+    assert len(calls) >= 10
+    inmost = {
+        attributes(call)["conveyor.item.index"]: call.context.span_id
+        for call in calls
+        if is_child(call, exported.one("inner"))
+    }
+    run = exported.one("inner").context.span_id
+    assert spans == [inmost.get(index, run) for index in range(20)]
+
+
 async def test_retries_of_a_call_are_events_of_its_span(exported: Exported) -> None:
     """With the delays; all attempts are in the one span."""
     attempts: list[int] = []
 
-    @single_task(retry_attempts=3, retry_delay=1.0)
+    @single_task(retry_attempts=3, retry_delay=1.0, retry_jitter=0)
     async def flaky(x: int) -> int:
         attempts.append(current())
         if len(attempts) < 3:
@@ -216,7 +262,7 @@ async def test_retries_of_a_call_are_events_of_its_span(exported: Exported) -> N
         return x
 
     observer = Tracing(exported.provider, name="run", sample_calls=1)
-    assert await flaky.pipeline().with_observer(observer)([7]).collect() == [7]
+    assert await flaky.with_observer(observer)([7]).collect() == [7]
     call = exported.one("flaky")
     assert attempts == [call.context.span_id] * 3
     assert [dict(event.attributes or {}) for event in call.events] == [
@@ -242,7 +288,7 @@ async def test_a_call_whose_item_is_skipped_has_failed(exported: Exported) -> No
         raise Boom
 
     observer = Tracing(exported.provider, name="run", sample_calls=1)
-    assert await fail.pipeline().with_observer(observer)([1]).collect() == []
+    assert await fail.with_observer(observer)([1]).collect() == []
     assert exported.one("fail").status.status_code is StatusCode.ERROR
     run = exported.one("run")
     assert run.status.status_code is StatusCode.UNSET
@@ -292,7 +338,7 @@ async def test_a_run_is_measured_while_it_goes_on(collected: Collected) -> None:
         await anyio.sleep(1)
         return 2 * x
 
-    pipeline = double.pipeline().with_observer(Metrics(collected.provider))
+    pipeline = double.with_observer(Metrics(collected.provider))
     task = {"conveyor.task": "double"}
 
     async def read(name: str) -> list[tuple[dict[str, Any], float]]:

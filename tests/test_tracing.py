@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler, SamplingResult
 from opentelemetry.trace import StatusCode
 
 from conveyor.observers import Tracing, tracing
-from conveyor.observing import RetryInfo
+from conveyor.observing import Observer, RetryInfo
 from conveyor.statistics import RunStatistics
 from told import ToldRun, stage_counts
 
@@ -295,6 +295,15 @@ def test_retries_are_events_of_the_call(exported: Exported) -> None:
     ]
     assert "secret" not in span.to_json()
     assert exported.one("run").events == ()
+
+
+@pytest.mark.parametrize("share", [0, 0.0, 0.01])
+def test_it_asks_to_be_told_of_calls_only_if_some_are_chosen(share: float) -> None:
+    """A method that is the base class's own is not called by the engine."""
+    observer = Tracing(sample_calls=share)
+    for name in ("call_started", "call_ended", "call_retried"):
+        is_own = getattr(observer, name).__func__ is not getattr(Observer, name)
+        assert is_own == (share > 0)
 
 
 # Which calls
