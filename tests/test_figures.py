@@ -355,8 +355,11 @@ def test_meter_providers_have_figures_of_their_own(collected: Collected) -> None
     """What is counted for one is not shown by another."""
     other = Collected()
     some_run(Metrics(collected.provider)).end()
-    Metrics(other.provider)
+    observer = Metrics(other.provider)
     assert "conveyor.run.items_in" not in other.metrics
+    some_run(observer).end()
+    for each in (collected, other):
+        assert each.values("conveyor.run.items_in") == [({}, 7)]
 
 
 def test_the_global_meter_provider_is_the_default() -> None:

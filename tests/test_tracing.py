@@ -400,7 +400,7 @@ def test_a_call_is_linked_past_stages_without_a_call(exported: Exported) -> None
 
 def test_what_an_item_became_is_linked_to_its_call(exported: Exported) -> None:
     """Also while a generator has not ended; not to its siblings."""
-    run = ToldRun(Tracing(exported.provider, sample_calls=1), "many", "each")
+    run = ToldRun(Tracing(exported.provider, sample_calls=1), "many", "each", "last")
     generator = run.call(0, 0)
     first = run.call(1, 0)
     run.returned(first, run.call(1, 0), generator)

@@ -25,6 +25,7 @@ from . import (
     order,
     outcomes,
     retry_budget,
+    telemetry,
     threads,
     waking,
 )
@@ -48,6 +49,7 @@ TOPICS = (
     adaptive,
     hedging,
     keys,
+    telemetry,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
