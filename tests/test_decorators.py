@@ -314,8 +314,8 @@ def test_side_inputs_survive_binding() -> None:
 
 ATTRIBUTES = (
     "func task_name on_error retry_config error_handler concurrency_limit timeout deadline "
-    "hedge_after rate_limit flatten in_order min_size max_size max_wait weight max_weight batch_by "
-    "target_duration options inputs"
+    "hedge_after rate_limit before after flatten in_order min_size max_size max_wait weight "
+    "max_weight batch_by target_duration options inputs"
 )
 
 

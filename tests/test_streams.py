@@ -682,6 +682,7 @@ async def test_statistics_count_every_item() -> None:
                 dropped=0,
                 retried=1,
                 limit=100,
+                items_out=4,
             ),
             StageStatistics(
                 task_name="total",
@@ -694,9 +695,12 @@ async def test_statistics_count_every_item() -> None:
                 triggers={"size": 1},
                 batch_size=3,
                 limit=1,
+                items_out=1,
+                batch_items=3,
             ),
         ),
         items_out=1,
+        window=1000,
     )
     assert stream.stats() == results.stats() == expected
     assert (expected.skipped, expected.dropped) == (1, 1)

@@ -187,12 +187,18 @@ def _check_auto(options: TaskOptions) -> None:
         )
 
 
+def is_generator_function(function: object) -> bool:
+    """Tell whether each call of *function* is known to return a generator."""
+    # Of a class method that is not bound yet, and of an object that can be called.
+    for each in (function, getattr(function, "__func__", None), type(function).__call__):
+        if isgeneratorfunction(each) or isasyncgenfunction(each):
+            return True
+    return False
+
+
 def check_measurable(function: object, options: TaskOptions) -> None:
     """Check that the calls of *function* can be measured if they have to be."""
-    function = getattr(function, "__func__", function)
-    if options.max_size == "auto" and (
-        isgeneratorfunction(function) or isasyncgenfunction(function)
-    ):
+    if options.max_size == "auto" and is_generator_function(function):
         raise TypeError(
             f"task {options.task_name!r}: max_size='auto' measures calls, and the call of a "
             "generator function ends before anything is done; return a list instead"

@@ -5,10 +5,9 @@ Checks of the options that say which of the waiting items is called next.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, get_args
 
-from ._checks import check_function
+from ._checks import check_function, is_generator_function
 from .error_handling import KeyErrorAction
 
 if TYPE_CHECKING:
@@ -61,10 +60,7 @@ def check_store(store: object, task: str) -> None:
 
 def check_cacheable(function: object, options: TaskOptions) -> None:
     """Check that the results of *function* can be kept if they have to be."""
-    function = getattr(function, "__func__", function)
-    if options.cache is not None and (
-        isgeneratorfunction(function) or isasyncgenfunction(function)
-    ):
+    if options.cache is not None and is_generator_function(function):
         raise TypeError(
             f"task {options.task_name!r}: cache cannot keep what a generator gives; return a list, "
             "or leave cache out"

@@ -8,9 +8,9 @@ anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .report import RunReport
@@ -191,8 +191,7 @@ def check_observers(observers: object) -> None:
             f"observers must be a list of observers, got a {type(observers).__name__}; "
             "write with_observer(one, another)"
         )
-    given: Sequence[Any] = observers  # pyright: ignore[reportUnknownVariableType]
-    for each in given:
+    for each in observers:  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(each, Observer):
             hint = f"; write {each.__name__}()" if isinstance(each, type) else ""
             raise TypeError(

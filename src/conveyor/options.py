@@ -73,6 +73,12 @@ class CommonOptions(TypedDict, total=False):
         A :class:`~conveyor.Rate`: how often calls begin, each attempt counted.
     ``circuit_breaker``
         A :class:`~conveyor.CircuitBreaker`: no call begins for a while after failures in a row.
+    ``before``
+        A function of the item (or the batch), ``async`` or not, called first in each attempt. What
+        it returns takes the item's place for the call; ``None`` leaves the item as it is.
+    ``after``
+        A function of the item and the result, ``async`` or not, called last in each attempt that
+        has a result. What it returns takes the result's place; ``None`` leaves it as it is.
     ``in_order`` (False)
         Start the calls in input order (in an ordered run).
     """
@@ -95,6 +101,8 @@ class CommonOptions(TypedDict, total=False):
     hedge_after: float | None
     rate_limit: Rate | None
     circuit_breaker: CircuitBreaker | None
+    before: Callable[[Any], Any] | None
+    after: Callable[[Any, Any], Any] | None
     in_order: bool
 
 

@@ -23,6 +23,7 @@ from ._checks import (
 )
 from ._failure_checks import check_circuit_breaker, check_fallback, check_retry_budget
 from ._hedge_checks import check_hedge_after
+from ._hook_checks import check_hooks
 from ._lane_checks import BATCH_KEYS, check_lanes
 from .error_handling import ErrorAction, ErrorHandler, KeyErrorAction, OnError, RetryConfig
 
@@ -74,6 +75,8 @@ class TaskOptions:
     hedge_after: float | None = None
     rate_limit: Rate | None = None
     circuit_breaker: CircuitBreaker | None = None
+    before: Callable[[Any], Any] | None = None
+    after: Callable[[Any, Any], Any] | None = None
     flatten: bool = True
     in_order: bool = False
     min_size: int = 1
@@ -117,6 +120,7 @@ class TaskOptions:
         check_circuit_breaker(self.circuit_breaker, name)
         check_retry_budget(self.retry_budget, self)
         check_fallback(self.fallback, self)
+        check_hooks(self)
         check_lanes(self)
 
     @property
@@ -175,13 +179,14 @@ class TaskOptions:
 
     def without_item(self, arguments: Mapping[str, Any]) -> TaskOptions:
         """
-        Return these options for a call without an item: a fallback gets none either.
+        Return these options for a call without an item: a fallback gets none either, and there is
+        nothing to call ``before`` with.
 
         :param arguments: named ones of the call
         """
         if self.fallback is None:
-            return self
-        return replace(self, fallback=self.fallback.without_item(arguments))
+            return self if self.before is None else replace(self, before=None)
+        return replace(self, before=None, fallback=self.fallback.without_item(arguments))
 
     def updated(self, given: Mapping[str, Any]) -> TaskOptions:
         """

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .adaptive import Adaptive
     from .circuit_breaker import CircuitBreaker
     from .rate import Rate
@@ -59,6 +61,16 @@ class TaskSettings:
     def fallback(self) -> FunctionTask[Any, Any] | None:
         """The task that takes over an item for which this one has failed; ``None`` for none."""
         return self.options.fallback
+
+    @property
+    def before(self) -> Callable[[Any], Any] | None:
+        """What sees each item, or batch, before the function; ``None`` for nobody."""
+        return self.options.before
+
+    @property
+    def after(self) -> Callable[[Any, Any], Any] | None:
+        """What sees each item, or batch, together with its result; ``None`` for nobody."""
+        return self.options.after
 
     @property
     def flatten(self) -> bool:

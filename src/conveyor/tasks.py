@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ._checks import check_measurable
 from ._hedge_checks import check_hedged_function, check_hedged_inputs
+from ._hook_checks import check_followed_function
 from ._lane_checks import check_cacheable, check_start_order
 from .base_task import BaseTask
 from .calls import TaskCall
@@ -64,6 +65,7 @@ class FunctionTask(TaskSettings, BaseTask[In, Out]):
         check_hedged_inputs(inputs, options)
         check_start_order(options, inputs)
         check_cacheable(func, options)
+        check_followed_function(func, options)
         self.__dict__.update(
             func=func,
             options=options,

@@ -78,6 +78,8 @@ class StageSpec:
     is_foreseen: bool = False  # in which order the items of a key come
     urgent: bool = False
     cached: bool = False
+    before: str | None = None  # whether there are hooks: ``plain`` or ``async`` ones
+    after: str | None = None
     count: int = 0  # children of a stage that is the source, items that ``few`` takes
 
     @property
@@ -165,13 +167,14 @@ class Scenario:
     def from_seed(cls, seed: int) -> Scenario:
         """Make the scenario of *seed*."""
         # Here, since those modules need this one.
+        from .hooks import with_hooks
         from .keys import with_keys
         from .named import with_named
         from .refusals import with_refusals
 
         scenario = with_rescues(with_outcomes(_Maker(seed).scenario()))
         scenario = with_named(_with_failures_in_order(scenario))
-        return with_keys(with_refusals(scenario))
+        return with_hooks(with_keys(with_refusals(scenario)))
 
 
 def resting_in(stages: tuple[StageSpec, ...]) -> int:

@@ -15,6 +15,7 @@ from conveyor import BaseTask, BatchTask, Pipeline, SingleTask
 from .adaptive import limit_of
 from .behaviour import NO_ITEM, key_of, nap_of, parts_of, weight_of
 from .failures import Boom, fail, fail_async
+from .hooks import Hooks
 from .keys import lane_options
 from .model import SIDE_COUNT, Fatal
 from .named import Element, asked_about, result_with_failed
@@ -73,6 +74,9 @@ class Stages:
             "error_handler": Handler(self.world, spec) if spec.handler else None,
         }
         options.update(self.world.rescuers.options(spec, name))
+        hooks = Hooks(self.world, spec)
+        options.update(hooks.options())
+        function = hooks.around(self.function(spec))
         if spec.kind == "batch":
             if spec.max_weight is not None:
                 options.update(weight=self.weight(spec), max_weight=spec.max_weight)
@@ -81,11 +85,9 @@ class Stages:
             if spec.target is not None:
                 options.update(target_duration=spec.target)
             max_size: Any = spec.max_size if spec.target is None else "auto"
-            return BatchTask(
-                self.function(spec), spec.min_size, max_size, max_wait=spec.max_wait, **options
-            )
+            return BatchTask(function, spec.min_size, max_size, max_wait=spec.max_wait, **options)
         options.update(lane_options(self.world, spec))
-        task: SingleTask[Any, Any] = SingleTask(self.function(spec), **options)
+        task: SingleTask[Any, Any] = SingleTask(function, **options)
         if spec.side is not None:
             self.side_inputs.append(side := self.side_input(spec))
             task = task.with_inputs(side)

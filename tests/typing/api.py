@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -338,6 +346,27 @@ async def with_adaptive_limit(number: int) -> str:
 assert_type(with_adaptive_limit, SingleTask[int, str])
 assert_type(with_adaptive_limit.concurrency_limit, int | Adaptive | None)
 assert_type(with_adaptive_limit.hedge_after, float | None)
+
+
+async def checked(number: int) -> int | None:
+    return None
+
+
+@single_task(before=checked, after=lambda number, text: print(text))
+async def with_hooks(number: int) -> str:
+    return str(number)
+
+
+@batch_task(max_size=2, before=len, after=lambda numbers, text: None)
+def with_batch_hooks(numbers: list[int]) -> str:
+    return str(numbers)
+
+
+assert_type(with_hooks, SingleTask[int, str])
+assert_type(with_hooks.replace(before=None), SingleTask[int, str])
+assert_type(with_hooks.before, Callable[[Any], Any] | None)
+assert_type(with_hooks.after, Callable[[Any, Any], Any] | None)
+assert_type(with_batch_hooks, BatchTask[int, str])
 
 
 async def decide(error: Exception, item: int) -> Decision | Replace:

@@ -142,7 +142,7 @@ class BatchCall(Call):
                 delays.append(progress.delay or 0.0)
         progress.delay = max(delays, default=0.0)
         if asking:
-            longest = max(asking.values(), key=lambda each: each.seconds)
+            progress.error = longest = max(asking.values(), key=lambda each: each.seconds)
             if again:
                 # They are repeated anyhow, so it takes nothing but the pause.
                 self._admission.pause(longest.seconds)

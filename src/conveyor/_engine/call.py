@@ -28,6 +28,7 @@ from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, RunStopped
 from .fallback import Fallback
 from .hedging import Hedge, generator_error
+from .hooks import with_hooks
 from .kinds import (
     ASYNC_GENERATOR,
     AWAITABLE,
@@ -66,7 +67,7 @@ class Call(Deciding):
         stage: Stage | None = None,
         adaptive: AdaptiveLimit | None = None,
     ) -> None:
-        self.function = function
+        self.function = with_hooks(function, options)
         self.options = options
         self._stage = stage
         self._run = run = None if stage is None else stage.run

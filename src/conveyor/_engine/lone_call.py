@@ -37,10 +37,13 @@ async def call_once(
             raise examined  # noqa: B904 - it has a cause if it needs one
     # Handlers and costs are shown the item, as in a run; the function gets all the arguments.
     options = task.options if args else task.options.without_item(kwargs)
-    if task.options.is_batch and args:
-        call: Call = BatchCall(lambda batch: function(batch, *args[1:], **kwargs), options)
-    else:
-        call = call_for(lambda _: function(*args, **kwargs), options)
+
+    def called(item: Any) -> Any:
+        """Call the function, with the item if there is one."""
+        return function(item, *args[1:], **kwargs) if args else function(**kwargs)
+
+    is_batch = task.options.is_batch and args
+    call: Call = BatchCall(called, options) if is_batch else call_for(called, options)
     try:
         result = await call(args[0] if args else None)
         if isinstance(result, Parts):

@@ -21,6 +21,7 @@ from . import (
     fallback,
     handing_over,
     hedging,
+    hooks,
     keys,
     order,
     outcomes,
@@ -49,6 +50,7 @@ TOPICS = (
     adaptive,
     hedging,
     keys,
+    hooks,
     telemetry,
 )
 

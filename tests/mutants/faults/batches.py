@@ -187,9 +187,9 @@ FAULTS = [
     ),
     Fault(
         "the statistics of the past show the batches that left since",
-        "statistics.py",
-        "                    triggers=dict(stage.counters.triggers),\n",
-        "                    triggers=stage.counters.triggers,\n",
+        "_engine/snapshot.py",
+        "        triggers=dict(counters.triggers),\n",
+        "        triggers=counters.triggers,\n",
         ("test_batches.py::test_the_counted_reasons_are_a_snapshot_and_single_tasks_have_none",),
     ),
     Fault(

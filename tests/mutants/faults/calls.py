@@ -7,7 +7,7 @@ from ..fault import Fault
 FAULTS = [
     Fault(
         "a generator is retried after its first values have gone on",
-        "_engine/call.py",
+        "_engine/verdict.py",
         "        if begun:\n            return False\n",
         "",
         ("test_calls.py::test_a_generator_is_not_retried_after_its_first_value",),

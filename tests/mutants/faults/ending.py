@@ -48,7 +48,7 @@ FAULTS = [
             try:
                 await run.join()
             finally:
-                run.drop_results()
+                run.handoff.drop()
                 run.raise_interrupt()
             raise
 """,
@@ -87,11 +87,11 @@ FAULTS = [
         "the end of a run is logged although nothing has failed",
         "_engine/run.py",
         """\
-        self.drop_results()
+        self.handoff.drop()
         if self.failure is not None and not self._failure_seen:
 """,
         """\
-        self.drop_results()
+        self.handoff.drop()
         if not self._failure_seen:
 """,
         ("test_shutdown.py::test_leaving_a_loop_writes_nothing",),

@@ -367,7 +367,7 @@ FAULTS = [
     Fault(
         "winding down: a dropped call without an expansion is repeated",
         "_engine/call.py",
-        "                await checkpoint_if_cancelled()\n",
+        "        await checkpoint_if_cancelled()\n",
         "",
         (f"{TESTS}::test_a_dropped_item_with_a_cache_is_not_repeated",),
     ),

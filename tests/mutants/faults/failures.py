@@ -100,7 +100,7 @@ FAULTS = [
     Fault(
         "the ledger is not checked",
         "_engine/run.py",
-        "        if self._completed and self.failure is None:\n",
+        "        if self.is_completed and self.failure is None:\n",
         "        if False:\n",
         ("test_ledger.py::test_the_ledger_finds_one_wrong_item",),
     ),

@@ -67,7 +67,7 @@ FAULTS = [
     Fault(
         "fallbacks are not counted",
         "_engine/fallback.py",
-        "            self._counters.fallbacks += 1\n",
+        "            self._stage.counters.fallbacks += 1\n",
         "            pass\n",
         ("test_fallback.py::test_a_fallback_takes_over_what_has_failed",),
         simulated=True,

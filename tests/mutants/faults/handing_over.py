@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "results that were ready are dropped when the run fails",
         "_engine/run.py",
-        "        for chain in self._chains[:-1]:\n",
-        "        for chain in self._chains:\n",
+        "        for chain in self.chains[:-1]:\n",
+        "        for chain in self.chains:\n",
         (
             "test_errors.py::test_a_late_plain_consumer_gets_what_was_in_order_first",
             "test_errors.py::test_a_late_block_gets_what_was_in_order_first",
@@ -108,10 +108,11 @@ FAULTS = [
     ),
     Fault(
         "results are still delivered after the end",
-        "_engine/run.py",
+        "_engine/handoff.py",
         """\
-        self._chains[-1].clear()
-        self.handoff.drop()
+        self._chain.clear()
+        self._taken -= len(self.ready)
+        self.ready.clear()
 """,
         "        pass\n",
         ("test_shutdown.py::test_nothing_is_delivered_after_the_end",),
@@ -123,12 +124,12 @@ FAULTS = [
         try:
             await self.join()
         finally:
-            self.drop_results()
+            self.handoff.drop()
             self.raise_interrupt()
 """,
         """\
         await self.join()
-        self.drop_results()
+        self.handoff.drop()
 """,
         ("test_hazards.py::test_aclose_that_is_natively_cancelled_waits_all_the_same",),
     ),

@@ -144,9 +144,9 @@ FAULTS = [
     ),
     Fault(
         "an item of a halted key counts as called",
-        "statistics.py",
-        "                    calls=stage.counters.taken - stage.counters.uncalled,\n",
-        "                    calls=stage.counters.taken,\n",
+        "_engine/snapshot.py",
+        "        calls=counters.taken - counters.uncalled,\n",
+        "        calls=counters.taken,\n",
         ("test_keys.py::test_a_halted_key_fails_its_later_items_without_calling_them",),
         simulated=True,
     ),

@@ -82,7 +82,9 @@ FAULTS = [
         "items are taken before there is a share of the parallelism for them",
         "_engine/single_stage.py",
         """\
+            self._pausing += 1
             pacing = await call.begin()
+            self._pausing -= 1
             if not self.queue:
                 pacing.end()
                 continue

@@ -105,7 +105,7 @@ FAULTS = [
     ),
     Fault(
         "a mistake in the settings becomes a failure",
-        "_engine/call.py",
+        "_engine/verdict.py",
         'self._examined(broken, "retry_on of "), progress.calls)',
         'self._examined(broken, "retry_on of "), progress.calls, FAIL)',
         ("test_outcomes.py::test_what_is_no_failure_of_an_item_ends_the_run",),

@@ -43,7 +43,7 @@ FAULTS = [
     ),
     Fault(
         "a retry that comes too late is paid",
-        "_engine/call.py",
+        "_engine/verdict.py",
         "        if current_time() + delay >= pacing.expires_at:\n",
         "        budget = self.options.retry_budget\n"
         "        if budget is not None and not budget.take():\n"
@@ -53,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "a repetition that the service asks for is paid",
-        "_engine/call.py",
+        "_engine/verdict.py",
         "                progress.delay = None  # it waits with all the others\n",
         "                progress.delay = None\n"
         "                if not self._may_repeat(0, pacing):\n"
@@ -62,7 +62,7 @@ FAULTS = [
     ),
     Fault(
         "what on_error asks for is not paid",
-        "_engine/call.py",
+        "_engine/verdict.py",
         "        return progress.grant() and self._may_repeat(progress.delay, pacing)\n",
         "        return progress.grant()\n",
         ("test_retry_budget.py::test_on_error_pays_for_what_it_asks",),

@@ -261,7 +261,9 @@ FAULTS = [
         "_engine/single_stage.py",
         """\
                 if queue:
+                    self._pausing += 1
                     await checkpoint()
+                    self._pausing -= 1
 """,
         """\
                 if queue:
