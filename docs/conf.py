@@ -31,9 +31,9 @@ nitpick_ignore_regex = [
     # Out of this documentation: looking them up (intersphinx) would need a network at every build.
     (
         "py:.*",
-        r"(anyio|asyncio|collections|contextvars|logging|opentelemetry|prometheus_client|types|typing"
-        r"|typing_extensions)\..*",
+        r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
     ),
+    ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
         "py:(class|obj)",
