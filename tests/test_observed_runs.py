@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry, start_http_server
 
-from conveyor import batch_task, single_task
+from conveyor import Adaptive, CircuitBreaker, Rate, batch_task, single_task
 from conveyor.observers import Metrics, PrometheusMetrics, Tracing
 from conveyor.observing import CallInfo, Observer
 from helpers import plain, three_ways, ticks
@@ -189,6 +189,52 @@ async def test_each_call_sees_its_own_span(exported: Exported) -> None:
         assert is_child(inner, calls[attributes(inner)["x"]])
     for call in calls.values():
         assert is_child(call, exported.one("run"))
+
+
+@pytest.mark.parametrize(
+    ("task_options", "settings"),
+    [
+        ({"timeout": 50.0}, {}),
+        ({"deadline": 50.0}, {}),
+        ({"hedge_after": 0.5}, {}),
+        ({"key": lambda x: x % 3}, {}),
+        ({"priority": lambda x: 12 - x}, {}),
+        ({"key": lambda x: x, "cache": {}}, {}),
+        ({"rate_limit": Rate(2)}, {}),
+        ({"concurrency_limit": Adaptive(2, max=8)}, {}),
+        ({"circuit_breaker": CircuitBreaker()}, {}),
+        ({}, {"max_parallelism": 2}),
+        ({}, {"failure": "in_order"}),
+        ({}, {"execution_mode": "as_completed"}),
+    ],
+    ids=lambda options: ", ".join(options) or "-",
+)
+async def test_whatever_surrounds_a_call_its_span_is_current_in_it(
+    exported: Exported,
+    caplog: pytest.LogCaptureFixture,
+    task_options: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """From its beginning to its end, and it is left in the context in which it was entered."""
+    seen: set[tuple[int, int]] = set()
+    task_options.get("cache", {}).clear()
+
+    @single_task(**{"concurrency_limit": 4, **task_options})
+    async def work(x: int) -> int:
+        seen.add((x, current()))
+        await anyio.sleep(x % 4)
+        seen.add((x, current()))
+        return x
+
+    observer = Tracing(exported.provider, name="run", sample_calls=1)
+    pipeline = work.with_observer(observer).with_context(**settings)
+    assert sorted(await pipeline(range(12)).collect()) == list(range(12))
+    calls = exported.named("work")
+    assert len(calls) == 12
+    assert seen == {
+        (attributes(call)["conveyor.item.index"], call.context.span_id) for call in calls
+    }
+    assert caplog.records == []
 
 
 async def test_a_call_that_is_not_chosen_sees_the_runs_span(exported: Exported) -> None:
