@@ -22,6 +22,7 @@ autodoc_typehints = "signature"
 autodoc_type_aliases = {
     "ErrorAction": "conveyor.ErrorAction",
     "ExecutionMode": "conveyor.ExecutionMode",
+    "RunOutcome": "conveyor.RunOutcome",
 }
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
@@ -40,7 +41,7 @@ nitpick_ignore_regex = [
         r"(conveyor\.[\w.]+\.)?(In|Out|Next|Self|T|Ts|Composable|Data|MaxSize|OnFailure)",
     ),
     # Sphinx before 8.2 does not find ``py:type`` from annotations.
-    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction)"),
+    ("py:class", r"(conveyor\.)?(ErrorAction|ExecutionMode|KeyErrorAction|RunOutcome)"),
 ]
 
 html_theme = "furo"

@@ -84,10 +84,18 @@ if TYPE_CHECKING:
     from .adaptive import Adaptive
     from .caching import AsyncStore
     from .circuit_breaker import CircuitBreaker, CircuitState
-    from .observing import CallInfo, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
+    from .observing import (
+        CallInfo,
+        CallOutcome,
+        FailureInfo,
+        Observer,
+        RetryInfo,
+        RunInfo,
+        StageInfo,
+    )
     from .outcomes import Failed, Failure, Failures, Outcome, Success
     from .rate import Rate
-    from .report import Bottleneck, RunReport
+    from .report import Bottleneck, RunOutcome, RunReport
     from .retry_budget import RetryBudget
     from .statistics import (
         BatchTrigger,
@@ -113,6 +121,7 @@ __all__ = [
     "BatchTrigger",
     "Bottleneck",
     "CallInfo",
+    "CallOutcome",
     "CircuitBreaker",
     "CircuitOpenError",
     "CircuitState",
@@ -145,6 +154,7 @@ __all__ = [
     "RetryConfig",
     "RetryInfo",
     "RunInfo",
+    "RunOutcome",
     "RunReport",
     "RunStatistics",
     "RunTimings",
@@ -171,6 +181,7 @@ _LATER = {
     "CircuitBreaker": "circuit_breaker",
     "CircuitState": "circuit_breaker",
     "CallInfo": "observing",
+    "CallOutcome": "observing",
     "FailureInfo": "observing",
     "Observer": "observing",
     "RetryInfo": "observing",
@@ -183,6 +194,7 @@ _LATER = {
     "Success": "outcomes",
     "Rate": "rate",
     "Bottleneck": "report",
+    "RunOutcome": "report",
     "RunReport": "report",
     "RetryBudget": "retry_budget",
     "BatchTrigger": "statistics",

@@ -57,7 +57,7 @@ class RunInfo:
     """
     A run that is being observed; the same object for all of its events.
 
-    :ivar run_id: identifies it, as :attr:`.PipelineContext.pipeline_id`
+    :ivar run_id: identifies it, as ``PipelineContext.pipeline_id``
     :ivar stages: first to last
     :ivar total: items that the data has, if it tells
     :ivar stats: returns a snapshot of its statistics, at any time, from any thread
@@ -141,7 +141,7 @@ class RetryInfo:
 
     :ivar run: where it is made
     :ivar stage: of the task
-    :ivar indexes: as :attr:`CallInfo.indexes`; empty if they are not known
+    :ivar indexes: as ``CallInfo.indexes``; empty if they are not known
     :ivar attempt: number of the one that failed, from 1
     :ivar delay: seconds until the next one, at least
     :ivar error: of the one that failed
@@ -164,7 +164,7 @@ class FailureInfo:
 
     :ivar run: where it happened
     :ivar stage: of the task; ``None`` if it is no task that failed, but the source, for instance
-    :ivar indexes: as :attr:`CallInfo.indexes`; empty if it is not about items
+    :ivar indexes: as ``CallInfo.indexes``; empty if it is not about items
     :ivar attempts: made
     :ivar error: the last one
     :ivar fate: what became of the items: ``"skip_item"``, ``"divert"``, ``"outcome"`` (they are
@@ -265,7 +265,7 @@ class Observer:
 
     def tick(self, run: RunInfo) -> None:
         """
-        Some time has passed: :attr:`interval`, or more if the event loop was busy.
+        Some time has passed: ``interval``, or more if the event loop was busy.
 
         :param run: the run
         """
