@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.trace import get_tracer_provider
+from prometheus_client import CollectorRegistry
 from typing_extensions import Never, Unpack, assert_never, assert_type
 
 from conveyor import (
@@ -33,6 +36,7 @@ from conveyor import (
     Failure,
     FailurePolicy,
     Failures,
+    Observer,
     Outcome,
     Pipeline,
     PipelineContext,
@@ -47,6 +51,7 @@ from conveyor import (
     single_task,
 )
 from conveyor.calls import TaskCall
+from conveyor.observers import Metrics, PrometheusMetrics, Tracing
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -773,3 +778,16 @@ double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
 policy: FailurePolicy = "in_order"
 assert_type(double.with_context(failure=policy), Pipeline[int, int])
 PipelineContext(failure="fast")
+
+
+# Traces and metrics
+
+telemetry: list[Observer] = [
+    Tracing(),
+    Tracing(get_tracer_provider(), name="double", sample_calls=0.1),
+    Metrics(),
+    Metrics(get_meter_provider()),
+    PrometheusMetrics(),
+    PrometheusMetrics(CollectorRegistry()),
+]
+assert_type(double.with_observer(*telemetry), Pipeline[int, int])
