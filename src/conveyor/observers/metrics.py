@@ -13,11 +13,11 @@ from .figures import FIGURES, Figure, FiguresObserver, RunFigures, Values, figur
 try:
     from opentelemetry import metrics
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "conveyor.observers.Metrics needs OpenTelemetry's API; "
         "pip install 'conveyor-streaming[otel]'"
-    ) from error
+    ) from _error
 
 __all__ = ["Metrics"]
 

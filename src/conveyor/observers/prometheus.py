@@ -13,11 +13,11 @@ try:
     from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "conveyor.observers.PrometheusMetrics needs prometheus-client; "
         "pip install 'conveyor-streaming[prometheus]'"
-    ) from error
+    ) from _error
 
 __all__ = ["PrometheusMetrics"]
 

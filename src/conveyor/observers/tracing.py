@@ -17,11 +17,11 @@ try:
     from opentelemetry import context, trace
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, TracerProvider
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "conveyor.observers.Tracing needs OpenTelemetry's API; "
         "pip install 'conveyor-streaming[otel]'"
-    ) from error
+    ) from _error
 
 if TYPE_CHECKING:
     from ..report import RunReport
