@@ -75,8 +75,8 @@ class Tracing(Observer):
         self._traces: WeakKeyDictionary[RunInfo, _Trace] = WeakKeyDictionary()
         if not sample_calls:
             # Methods of the base class itself are not called, and cost nothing.
-            for name in ("call_started", "call_ended", "call_retried"):
-                setattr(self, name, getattr(super(), name))
+            for method in ("call_started", "call_ended", "call_retried"):
+                setattr(self, method, getattr(super(), method))
 
     def run_started(self, run: RunInfo) -> None:
         """
