@@ -171,6 +171,15 @@ def test_readme_program_runs_as_a_script(run: str, tmp_path: Path) -> None:
     assert (result.stdout.strip(), result.stderr) == (snippet.output, "")
 
 
+def test_the_program_that_the_documentation_draws_runs(tmp_path: Path) -> None:
+    """It writes the flowchart of a run of which one task stands out."""
+    program, picture = ROOT / "docs" / "pictures" / "diagram.py", tmp_path / "diagram.mmd"
+    subprocess.run([sys.executable, "-W", "error", program, picture], timeout=60, check=True)
+    diagram = picture.read_text(encoding="utf-8")
+    assert diagram.startswith("flowchart TB\n")
+    assert "class task1 bottleneck" in diagram
+
+
 def test_readme_shows_the_two_commands() -> None:
     """One command for the demo, one for the tests; both begin with an empty environment."""
     text = README.read_text(encoding="utf-8")

@@ -229,6 +229,12 @@ def test_importing_the_package_imports_its_dependencies_only() -> None:
     assert roots - before - sys.stdlib_module_names - allowed == set()
 
 
+def test_importing_the_package_imports_nothing_that_is_for_people() -> None:
+    """Most runs are neither described nor drawn."""
+    imported = imported_by("import conveyor")
+    assert not imported & {"conveyor.describe", "conveyor.diagram", "conveyor.report"}
+
+
 def test_importing_the_package_imports_asyncio_only_if_anyio_does() -> None:
     """Who runs on Trio does not pay for asyncio."""
     anyios = imported_by(

@@ -34,6 +34,8 @@ Where things are:
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
 ``statistics``      what a run has counted
+``describe``        what tasks and pipelines are, in words
+``diagram``         and as a picture, with the figures of a run
 ``report``          how a run went, and what limited it
 ``observing``       what goes on in a run, told to whoever wants to know
 ``testing``         a kit for tests; imported by itself

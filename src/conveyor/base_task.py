@@ -57,7 +57,22 @@ class BaseTask(Generic[In, Out]):
         self.task_name = task_name or type(self).__name__
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.stage_plan().name!r}>"
+        from .describe import task_settings
+
+        plan = self.stage_plan()
+        settings = ", ".join(task_settings(plan.options))
+        return f"<{type(self).__name__} {plan.name!r}{settings and f': {settings}'}>"
+
+    def describe(self) -> str:
+        """
+        Say in words what the task is, from its docstring and the settings that were given.
+
+        Names, numbers, functions and types are shown; values of side inputs, caches and the like
+        are not.
+        """
+        from .describe import description_of
+
+        return str(description_of(self))
 
     # Typed so that a subclass may define it as a coroutine function or as an async generator.
     def process(self, items: Any) -> Any:

@@ -780,6 +780,18 @@ assert_type(double.with_context(failure=policy), Pipeline[int, int])
 PipelineContext(failure="fast")
 
 
+# For people
+
+assert_type(strings.describe(), str)
+assert_type(double.describe(), str)
+assert_type(strings.to_mermaid(), str)
+
+
+async def drawn(data: list[int]) -> None:
+    async with strings(data) as results:
+        assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+
+
 # Traces and metrics
 
 telemetry: list[Observer] = [

@@ -14,6 +14,7 @@ from . import (
     bounds,
     calls,
     circuit_breaker,
+    diagrams,
     draining,
     ending,
     failure_order,
@@ -51,6 +52,7 @@ TOPICS = (
     hedging,
     keys,
     hooks,
+    diagrams,
     telemetry,
 )
 
