@@ -39,6 +39,7 @@ nitpick_ignore_regex = [
         r"(anyio|asyncio|collections|contextvars|logging|os|types|typing|typing_extensions)\..*",
     ),
     ("py:class", r"(rich\.console\.)?Console"),
+    ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
         "py:(class|obj)",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import logging
 import os
 import sqlite3
 import sys
@@ -154,7 +155,8 @@ async def index(
         | parser.with_inputs(import_root_of(root)).replace(error_handler=unparsable)
         | store.with_inputs(database)
     )
-    observed = pipeline.with_progress("files").with_observer(record_timeline(timeline))
+    observed = pipeline.with_observer(record_timeline(timeline))
+    observed = observed.with_progress("files", log_interval=1.0)
     files = definitions = 0
     # Filters belong to the process, not to a thread, so they are set around the whole run.
     with warnings.catch_warnings():
@@ -284,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(errors="backslashreplace")  # docstrings hold any character
+    # The files that are skipped are listed at the end, with their names.
+    logging.getLogger("conveyor").setLevel(logging.ERROR)
     print(f"Indexing {options.path} on {options.backend}\ninto {options.database}\n", flush=True)
     try:
         with closing(open_database(options.database)) as database:

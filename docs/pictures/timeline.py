@@ -4,6 +4,7 @@ Draw the timelines that ``observing.rst`` shows, into the directory that is give
 The runs are made in virtual time, so they take none, and the pictures are always the same.
 """
 
+import logging
 import random
 import sys
 from collections import Counter
@@ -50,6 +51,7 @@ async def draw(directory: Path, name: str, pipeline: Pipeline[int, int], items: 
 
 
 if __name__ == "__main__":
+    logging.getLogger("conveyor").setLevel(logging.ERROR)
     directory = Path(sys.argv[1])
     run(draw, directory, "timeline", pipeline(1, 8), 60)
     run(draw, directory, "timeline_long", pipeline(0.1, 8).with_context(max_in_flight=100), 20_000)

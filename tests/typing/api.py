@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.trace import get_tracer_provider
+from prometheus_client import CollectorRegistry
 from typing_extensions import Never, Unpack, assert_never, assert_type
 
 from conveyor import (
@@ -33,6 +36,7 @@ from conveyor import (
     Failure,
     FailurePolicy,
     Failures,
+    Observer,
     Outcome,
     Pipeline,
     PipelineContext,
@@ -48,7 +52,14 @@ from conveyor import (
     single_task,
 )
 from conveyor.calls import TaskCall
-from conveyor.observers import Progress, Timeline, TqdmProgress
+from conveyor.observers import (
+    Metrics,
+    Progress,
+    PrometheusMetrics,
+    Timeline,
+    TqdmProgress,
+    Tracing,
+)
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -790,9 +801,24 @@ assert_type(strings.to_mermaid(), str)
 async def drawn(data: list[int]) -> None:
     async with strings(data) as results:
         assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+
+
 # Timelines
 
 timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
 assert_type(timeline, Timeline)
 assert_type((length | double).with_observer(timeline), Pipeline[str, int])
 assert_type(length.with_observer(timeline), Pipeline[str, int])
+
+
+# Traces and metrics
+
+telemetry: list[Observer] = [
+    Tracing(),
+    Tracing(get_tracer_provider(), name="double", sample_calls=0.1),
+    Metrics(),
+    Metrics(get_meter_provider()),
+    PrometheusMetrics(),
+    PrometheusMetrics(CollectorRegistry()),
+]
+assert_type(double.with_observer(*telemetry), Pipeline[int, int])

@@ -52,6 +52,8 @@ class Events:
             ]
             for name in _METHODS
         }
+        # What one has set for a call is set back when what the next has set on top of it has been.
+        self._methods["call_ended"].reverse()
         self.stages = tuple(stage_info(run, position) for position in range(len(run.stages)))
         self.run = RunInfo(run.context.pipeline_id or "", self.stages, run.source.total, stats)
 

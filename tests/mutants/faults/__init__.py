@@ -29,6 +29,7 @@ from . import (
     progress,
     retry_budget,
     run_log,
+    telemetry,
     threads,
     waking,
 )
@@ -56,6 +57,7 @@ TOPICS = (
     progress,
     run_log,
     diagrams,
+    telemetry,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
