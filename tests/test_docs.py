@@ -197,7 +197,7 @@ def test_readme_program_runs_as_a_script(run: str, tmp_path: Path) -> None:
 def test_the_program_that_the_documentation_draws_runs(tmp_path: Path) -> None:
     """It writes the flowchart of a run of which one task stands out."""
     program, picture = ROOT / "docs" / "pictures" / "diagram.py", tmp_path / "diagram.mmd"
-    subprocess.run([sys.executable, "-W", "error", program, picture], timeout=60, check=True)
+    subprocess.run([sys.executable, "-W", "error", program, tmp_path], timeout=60, check=True)
     diagram = picture.read_text(encoding="utf-8")
     assert diagram.startswith("flowchart TB\n")
     assert "class task1 bottleneck" in diagram
@@ -207,7 +207,7 @@ def test_the_progress_that_the_documentation_draws_is_shown(tmp_path: Path) -> N
     """The picture has a row for each task, in a font that is there, and nothing is written."""
     program, picture = ROOT / "docs" / "pictures" / "progress.py", tmp_path / "progress.svg"
     done = subprocess.run(
-        [sys.executable, "-W", "error", program, picture],
+        [sys.executable, "-W", "error", program, tmp_path],
         capture_output=True,
         text=True,
         timeout=60,
