@@ -36,8 +36,9 @@ nitpick_ignore_regex = [
     # Out of this documentation: looking them up (intersphinx) would need a network at every build.
     (
         "py:.*",
-        r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
+        r"(anyio|asyncio|collections|contextvars|logging|os|types|typing|typing_extensions)\..*",
     ),
+    ("py:class", r"(rich\.console\.)?Console"),
     ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
@@ -63,15 +64,15 @@ def setup(app: Sphinx) -> None:
         analyzer.analyze()
         analyzer.overloads.clear()
     app.connect("autodoc-process-signature", spell_out_defaults)
-    app.connect("builder-inited", draw_diagram)
+    app.connect("builder-inited", draw_pictures)
 
 
-def draw_diagram(app: Sphinx) -> None:
-    """Run the program of ``observing.rst`` that draws a diagram, in virtual time."""
+def draw_pictures(app: Sphinx) -> None:
+    """Let the programs draw what the pages show, in virtual time."""
     generated = Path(app.srcdir, "_generated")
     generated.mkdir(exist_ok=True)
-    program = Path(app.srcdir, "pictures", "diagram.py")
-    subprocess.run([sys.executable, program, generated / "diagram.mmd"], check=True)
+    for program in Path(app.srcdir, "pictures").glob("*.py"):
+        subprocess.run([sys.executable, program, generated], check=True)
 
 
 def spell_out_defaults(

@@ -57,6 +57,7 @@ NAMES = [
     "batch_task",
     "from_thread",
     "get_current_context",
+    "record_timeline",
     "set_current_context",
     "single_task",
     "with_context",

@@ -1,5 +1,6 @@
 """A run whose second task is too slow for the others, drawn with its figures."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -41,4 +42,5 @@ async def draw() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(run(draw), encoding="utf-8")
+    logging.getLogger("conveyor").setLevel(logging.ERROR)
+    Path(sys.argv[1], "diagram.mmd").write_text(run(draw), encoding="utf-8")

@@ -154,6 +154,15 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().with_observer(*observers)
 
+    def with_progress(self, title: str | None = None, **settings: Any) -> Pipeline[In, Out]:
+        """
+        Return a pipeline of this task that shows how far its runs are.
+
+        :param title: in front of what is shown
+        :param settings: of :class:`~conveyor.observers.Progress`
+        """
+        return self.pipeline().with_progress(title, **settings)
+
     def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
         """
         Run from synchronous code.

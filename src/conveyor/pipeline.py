@@ -99,6 +99,19 @@ class Pipeline(Generic[In, Out]):
         """
         return self.with_context(observers=[*self.context.observers, *observers])
 
+    def with_progress(self, title: str | None = None, **settings: Any) -> Pipeline[In, Out]:
+        """
+        Return a pipeline that shows how far its runs are, in rows on a terminal, else in lines.
+
+        :param title: in front of what is shown
+        :param settings: of :class:`~conveyor.observers.Progress`
+        :raises TypeError: if there is no such setting
+        :raises ValueError: if a setting is out of its range
+        """
+        from .observers.progress import Progress
+
+        return self.with_observer(Progress(title, **settings))
+
     # For people
 
     def describe(self) -> str:

@@ -21,7 +21,7 @@ RunOutcome = Literal["running", "completed", "failed", "stopped"]
 LEAST_SHARE = 0.4
 """Of the run's time that something must have taken up to be called its bottleneck."""
 
-MOST_CPU = 0.85
+MOST_CPU = 0.75
 """Of one processor; where more is used, what is computed takes the time, and not the waiting."""
 
 

@@ -119,9 +119,11 @@ class StageStatistics:
     :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
     ``hedge_after``.
     ``cache_hits`` needed no call, since the ``cache`` had their result.
-    ``items_out`` have been passed on. ``queued`` wait for a call, and ``in_flight`` is how many
-    calls are being made. ``batch_items`` were in the batches that left. ``timings`` are there if
-    they were asked for, with ``with_context(timings=True)`` or by an observer.
+    ``items_out`` have been passed on, and ``items_done`` have gone through, whatever became of
+    them; batches in flight are taken to be average ones for that. ``queued`` wait for a call, and
+    ``in_flight`` is how many calls are being made. ``batch_items`` were in the batches that left.
+    ``timings`` are there if they were asked for, with ``with_context(timings=True)`` or by an
+    observer.
     """
 
     task_name: str
@@ -140,6 +142,7 @@ class StageStatistics:
     hedged: int = 0
     cache_hits: int = 0
     items_out: int = 0
+    items_done: int = 0
     in_flight: int = 0
     queued: int = 0
     batch_items: int = 0

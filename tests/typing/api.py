@@ -48,10 +48,18 @@ from conveyor import (
     Success,
     batch_task,
     from_thread,
+    record_timeline,
     single_task,
 )
 from conveyor.calls import TaskCall
-from conveyor.observers import Metrics, PrometheusMetrics, Tracing
+from conveyor.observers import (
+    Metrics,
+    Progress,
+    PrometheusMetrics,
+    Timeline,
+    TqdmProgress,
+    Tracing,
+)
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -576,6 +584,9 @@ assert_type(repeat(3) | (length | double), Pipeline[int, int])
 assert_type(strings.with_context(max_in_flight=10, table="t"), Pipeline[int, str])
 assert_type(strings.with_execution_mode("as_completed"), Pipeline[int, str])
 assert_type(double.with_context(max_parallelism=2), Pipeline[int, int])
+assert_type(double.with_progress(), Pipeline[int, int])
+assert_type(strings.with_progress("strings", interval=0.5), Pipeline[int, str])
+double.with_observer(Progress(live=False, log_interval=1), TqdmProgress(desc="double"))
 assert_type(double.pipeline(), Pipeline[int, int])
 assert_type(Pipeline(), Pipeline[Any, Any])
 assert_type(Pipeline().add(double, strings, repeat(2)), Pipeline[Any, Any])
@@ -790,6 +801,14 @@ assert_type(strings.to_mermaid(), str)
 async def drawn(data: list[int]) -> None:
     async with strings(data) as results:
         assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+
+
+# Timelines
+
+timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
+assert_type(timeline, Timeline)
+assert_type((length | double).with_observer(timeline), Pipeline[str, int])
+assert_type(length.with_observer(timeline), Pipeline[str, int])
 
 
 # Traces and metrics

@@ -94,6 +94,12 @@ class BatchStage(Stage):
         """Items that have come in so far: those in batches, gathering, and dropped."""
         return self.counters.merged + self.counters.dropped + len(self.batcher)
 
+    @property
+    def items_done(self) -> int:
+        """Items that have gone through so far; batches in flight are taken to be average ones."""
+        share = self.calls_unfinished / max(1, self.counters.taken)
+        return self.counters.dropped + round(self.counters.merged * (1 - share))
+
     def accounts_for(self, given: int) -> int:
         """
         Count the items in batches and those dropped at the end.

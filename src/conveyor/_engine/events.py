@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import sleep
 
+from ..observers.run_log import RunLog
 from ..observing import FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _METHODS = [
 
 class Events:
     """
-    The observers of one run.
+    The observers of one run, and the log, which is one, too.
 
     :param run: the run, which has its source and its stages
     :param stats: returns its statistics
@@ -41,7 +42,7 @@ class Events:
 
     def __init__(self, run: Run, stats: Callable[[], RunStatistics]) -> None:
         self._run = run
-        self._observers: list[Observer] = [*run.context.observers]
+        self._observers: list[Observer] = [RunLog(run.host.clock), *run.context.observers]
         self._broken: set[int] = set()
         # Only those that do something.
         self._methods = {

@@ -63,8 +63,17 @@ class Figures(Expander):
     @property
     def items_given(self) -> int:
         """Items that have been passed on so far."""
-        unfinished = self._unfinished if self.run.stopping else self.busy
-        return self.counters.passed_on - unfinished
+        return self.counters.passed_on - self.calls_unfinished
+
+    @property
+    def items_done(self) -> int:
+        """Items that have gone through so far, whatever became of them."""
+        return self.counters.taken - self.calls_unfinished
+
+    @property
+    def calls_unfinished(self) -> int:
+        """Calls that have not ended, or not begun though their items have been taken."""
+        return self._unfinished if self.run.stopping else self.busy
 
     def stop(self) -> None:
         """Start no further call; those that are being made now will not be finished."""

@@ -1,8 +1,17 @@
 """
-What watches runs: observers that are ready to be attached with :meth:`.Pipeline.with_observer`.
+Observers that come with the package, for :meth:`.Pipeline.with_observer`.
 
-Each is imported when it is first asked for, with the packages that it needs; where one is missing,
-the error says what to install.
+===================== ======================================================================
+``Progress``          rows on a terminal (extra ``rich``), lines elsewhere
+``TqdmProgress``      a bar, also in notebooks (extra ``tqdm``)
+``Timeline``          a file for a trace viewer, and a picture (extra ``picture``)
+``Tracing``           spans of runs and of their calls (extra ``otel``)
+``Metrics``           what runs count, for OpenTelemetry (extra ``otel``)
+``PrometheusMetrics`` what runs count, for Prometheus (extra ``prometheus``)
+===================== ======================================================================
+
+Each is imported when it is first asked for, and so is what it needs; where that is missing, the
+error says what to install.
 """
 
 from importlib import import_module
@@ -10,15 +19,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .metrics import Metrics
+    from .picture import draw_timeline
+    from .progress import Progress
     from .prometheus import PrometheusMetrics
+    from .timeline import Timeline, record_timeline
+    from .tqdm_progress import TqdmProgress
     from .tracing import Tracing
 
-__all__ = ["Metrics", "PrometheusMetrics", "Tracing"]
+__all__ = [
+    "Metrics",
+    "Progress",
+    "PrometheusMetrics",
+    "Timeline",
+    "TqdmProgress",
+    "Tracing",
+    "draw_timeline",
+    "record_timeline",
+]
 
 _LATER = {
     "Metrics": "metrics",
+    "Progress": "progress",
     "PrometheusMetrics": "prometheus",
+    "Timeline": "timeline",
+    "TqdmProgress": "tqdm_progress",
     "Tracing": "tracing",
+    "draw_timeline": "picture",
+    "record_timeline": "timeline",
 }
 
 

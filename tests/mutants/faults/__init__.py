@@ -26,7 +26,9 @@ from . import (
     keys,
     order,
     outcomes,
+    progress,
     retry_budget,
+    run_log,
     telemetry,
     threads,
     waking,
@@ -52,6 +54,8 @@ TOPICS = (
     hedging,
     keys,
     hooks,
+    progress,
+    run_log,
     diagrams,
     telemetry,
 )
