@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import logging
 import os
 import sqlite3
 import sys
@@ -117,7 +118,8 @@ async def parse(source: Source, import_root: Path) -> Module:
 @single_task(task_name="parse")
 async def parse_elsewhere(source: Source, import_root: Path) -> Module:
     # Other processes have interpreters of their own.
-    return await to_process.run_sync(parse_quietly, source, import_root)
+    rows = await to_process.run_sync(parse_quietly, source, import_root)
+    return Module([Definition(*row) for row in rows])
 
 
 @batch_task(max_size=200, max_wait=0.5)
@@ -153,7 +155,8 @@ async def index(
         | parser.with_inputs(import_root_of(root)).replace(error_handler=unparsable)
         | store.with_inputs(database)
     )
-    observed = pipeline.with_progress("files").with_observer(record_timeline(timeline))
+    observed = pipeline.with_observer(record_timeline(timeline))
+    observed = observed.with_progress("files", log_interval=1.0)
     files = definitions = 0
     # Filters belong to the process, not to a thread, so they are set around the whole run.
     with warnings.catch_warnings():
@@ -197,9 +200,10 @@ def parse_source(source: Source, import_root: Path) -> Module:
     return Module(list(find_definitions(tree, name, source.path)))
 
 
-def parse_quietly(source: Source, import_root: Path) -> Module:
-    warnings.simplefilter("ignore")  # in another process, which has filters of its own
-    return parse_source(source, import_root)
+def parse_quietly(source: Source, import_root: Path) -> list[tuple[Any, ...]]:
+    """Parse in another process, which has filters of its own, and knows our classes otherwise."""
+    warnings.simplefilter("ignore")
+    return [tuple(row) for row in parse_source(source, import_root).definitions]
 
 
 def find_definitions(node: ast.AST, name: str, path: Path) -> Iterator[Definition]:
@@ -282,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(errors="backslashreplace")  # docstrings hold any character
+    # The files that are skipped are listed at the end, with their names.
+    logging.getLogger("conveyor").setLevel(logging.ERROR)
     print(f"Indexing {options.path} on {options.backend}\ninto {options.database}\n", flush=True)
     try:
         with closing(open_database(options.database)) as database:
