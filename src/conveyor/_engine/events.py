@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import sleep
 
 from ..observers.run_log import RunLog
-from ..observing import FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
+from ..observing import FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
 
 if TYPE_CHECKING:
     from ..observing import Fate
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("conveyor")
 
-_METHODS = [name for name in vars(Observer) if not name.startswith("_") and name != "interval"]
+_METHODS = [
+    name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_")
+]
 
 
 class Events:
@@ -45,10 +47,9 @@ class Events:
         # Only those that do something.
         self._methods = {
             name: [
-                (number, method)
+                (number, getattr(observer, name))
                 for number, observer in enumerate(self._observers)
-                if getattr(method := getattr(observer, name), "__func__", None)
-                is not getattr(Observer, name)
+                if is_told(observer, name)
             ]
             for name in _METHODS
         }

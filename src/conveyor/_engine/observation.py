@@ -43,10 +43,18 @@ class Observation:
         self._ended_at: float | None = None
         self._told: BaseException | None = None
         self.watch: RunWatch | None = None
-        if run.context.timings or run.context.observers:
+        if run.context.timings or self._must_time():
             from .watching import RunWatch
 
             self.watch = RunWatch(self.events, run.host.clock, run.stages)
+
+    def _must_time(self) -> bool:
+        """Whether an observer needs it."""
+        if not self._run.context.observers:
+            return False
+        from ..observing import needs_timings
+
+        return any(map(needs_timings, self._run.context.observers))
 
     @property
     def events(self) -> Events:
@@ -73,12 +81,12 @@ class Observation:
         if self.watch is not None:
             self.watch.begin()
         # What is logged of a run at INFO begins with it; retries and failures look for themselves.
-        if self.watch is not None or logger.isEnabledFor(logging.INFO):
+        if self._run.context.observers or logger.isEnabledFor(logging.INFO):
             self.events.begin()
 
     def start_ticking(self) -> None:
         """The run has its task group."""
-        if self.watch is not None:
+        if self._run.context.observers:
             self.events.start_ticking()
 
     def end(self) -> None:
