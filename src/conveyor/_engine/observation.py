@@ -2,7 +2,8 @@
 What can be seen of a run from outside: its statistics, its report, and what its observers see.
 
 A run without observers and timings has nothing here but two readings of the clock. Whoever is to be
-told of retries and failures is looked up with the first of them.
+told of retries and failures is looked up with the first of them; what times a run, and what takes
+stock of it, is imported with the first one that asks for it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..observing import needs_timings
+from .events import Events
+
 if TYPE_CHECKING:
     from ..observing import Fate
     from ..report import RunOutcome, RunReport
     from ..statistics import RunStatistics
-    from .events import Events
     from .failures import CallFailed
     from .pacing import Pacing
     from .policy import Progress
@@ -43,25 +46,15 @@ class Observation:
         self._ended_at: float | None = None
         self._told: BaseException | None = None
         self.watch: RunWatch | None = None
-        if run.context.timings or self._must_time():
+        if run.context.timings or any(map(needs_timings, run.context.observers)):
             from .watching import RunWatch
 
             self.watch = RunWatch(self.events, run.host.clock, run.stages)
-
-    def _must_time(self) -> bool:
-        """Whether an observer needs it."""
-        if not self._run.context.observers:
-            return False
-        from ..observing import needs_timings
-
-        return any(map(needs_timings, self._run.context.observers))
 
     @property
     def events(self) -> Events:
         """Tells the observers."""
         if self._events is None:
-            from .events import Events
-
             self._events = Events(self._run, self.statistics)
         return self._events
 
