@@ -24,6 +24,7 @@ from . import (
     keys,
     order,
     outcomes,
+    parking,
     retry_budget,
     threads,
     waking,
@@ -32,6 +33,7 @@ from . import (
 TOPICS = (
     handing_over,
     waking,
+    parking,
     bounds,
     order,
     batches,
