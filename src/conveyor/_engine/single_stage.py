@@ -219,10 +219,7 @@ class SingleStage(Stage):
 
     def retire(self) -> None:
         """End this worker; if work is queued, another one takes its place."""
-        if self._over:
-            self.workers -= 1  # and nobody is to be summoned
-        else:
-            super().retire()
+        super().retire()
         if self._turns:
             self.relieve()
         if self.queue and self.wakeable:

@@ -42,8 +42,8 @@ FAULTS = [
     Fault(
         "a worker that retires early is missed by nobody",
         "_engine/single_stage.py",
-        "        if self._over:\n            self.workers -= 1",
-        "        if True:\n            self.workers -= 1",
+        "        super().retire()\n",
+        "        self.workers -= 1\n",
         ("test_stage.py::test_no_wake_up_is_lost",),
     ),
     Fault(
