@@ -219,6 +219,26 @@ async def test_another_free_worker_takes_a_due_batch() -> None:
     assert calls == [(0.5, ["a"]), (1.5, ["b"]), (20, ["c"])]
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+async def test_a_batch_that_is_full_as_its_time_comes_is_called_once(steps: int) -> None:
+    """The worker whose wait is over may have been summoned at that very moment."""
+    log = BatchLog()
+
+    async def source() -> AsyncIterator[int]:
+        for item in range(40):
+            if item % 2:
+                # In how many steps decides whether the worker's own time comes first.
+                for _ in range(steps):
+                    await anyio.sleep(1 / steps)
+            else:
+                await anyio.sleep(5)
+            yield item
+
+    work = batch_task(max_size=2, max_wait=1)(log)
+    assert await work(source()).collect() == [*range(40)]
+    assert [item for batch in log.batches for item in batch] == [*range(40)]
+
+
 async def test_a_due_batch_waits_until_it_has_min_size() -> None:
     """Then it leaves at once, if its first item has waited long enough."""
     schedule = [(0.0, "a"), (5.0, "b"), (6.0, "c"), (6.5, "d"), (30.0, "e"), (31.0, "f")]

@@ -86,8 +86,7 @@ class Results(_Taking[T]):
         collected: list[T] = []
         try:
             while True:
-                collected.append(await self.__anext__())
-                collected += self._handoff.take_all()
+                collected += await self._handoff.receive_all()
         except StopAsyncIteration:
             return collected
 

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
-from anyio import Event
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from .sequence import Chain
 from .window import BURST
 
 if TYPE_CHECKING:
+    from .host import LoneEvent
     from .run import Run
 
 
@@ -63,7 +63,7 @@ class Handoff:
         self._lot = 0
         self._taken = 0
         self._pause_at = BURST
-        self._event: Event | None = None
+        self._event: LoneEvent | None = None
         self.ready: deque[Any] = deque()
         self.locate = run.host.locate
         self.location = run.host.location
@@ -89,14 +89,6 @@ class Handoff:
         lot, self._lot = self._lot, 0
         self._window.release(lot)
 
-    def take_all(self) -> list[Any]:
-        """Return all results that are ready."""
-        self._take(maxsize)
-        values = [*self.ready]
-        self.ready.clear()
-        self.end_lot()
-        return values
-
     def drop(self) -> None:
         """Forget the results that nobody has taken, since nobody will."""
         self._chain.clear()
@@ -119,12 +111,33 @@ class Handoff:
         :raises BaseException: the failure that ended the run, after the results that were ready
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
+        await self._fill(self._lot_limit)
+        value = self.ready.popleft()
+        if not self.ready:
+            self.end_lot()
+        return value
+
+    async def receive_all(self) -> list[Any]:
+        """
+        Wait for results.
+
+        :return: the rest of the present lot, or all that are ready; at least one
+        :raises BaseException: as :meth:`receive`
+        """
+        await self._fill(maxsize)
+        values = [*self.ready]
+        self.ready.clear()
+        self.end_lot()
+        return values
+
+    async def _fill(self, limit: int) -> None:
+        """Wait until there is a lot of results, *limit* at most, if the present one has ended."""
         self._run.check_host()
         if self._taken >= self._pause_at:
             self._pause_at = self._taken + BURST
             await checkpoint()
         while not self.ready:
-            self._take(self._lot_limit)
+            self._take(limit)
             if self.ready:
                 break
             if self._chain.exhausted:
@@ -137,10 +150,6 @@ class Handoff:
                 self._run.raise_outcome()
             await self._wait()
             self._pause_at = self._taken + BURST
-        value = self.ready.popleft()
-        if not self.ready:
-            self.end_lot()
-        return value
 
     async def _wait(self) -> None:
         if self._event is not None:
@@ -148,7 +157,7 @@ class Handoff:
                 "another task is waiting for a result of this stream; a stream has one consumer "
                 "(let one task iterate it and hand the items on)"
             )
-        self._event = event = Event()
+        self._event = event = self._run.host.new_event()
         watch = self._run.observation.watch
         try:
             if watch is None:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
@@ -25,8 +25,47 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class LoneEvent(Protocol):
+    """
+    An event for one waiter, who begins to wait before it is set.
+
+    Workers and consumers wait often, and AnyIO's event makes four calls and three objects of that
+    on asyncio.
+    """
+
+    def set(self) -> None:
+        """Wake the one who waits; without effect if nobody does any more."""
+
+    def wait(self) -> Awaitable[None]:
+        """Wait; a cancellation point like any other."""
+        raise NotImplementedError
+
+
 # The loop itself holds its tasks only weakly.
 _detached: set[asyncio.Task[None]] = set()
+
+
+class FutureEvent:
+    """
+    A :class:`LoneEvent` on asyncio.
+
+    :param future: a new one
+    """
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self._future = future
+
+    def set(self) -> None:
+        """Wake the one who waits; without effect if nobody does any more."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Return what to await."""
+        return self._future
 
 
 class AsyncioHost:
@@ -54,6 +93,10 @@ class AsyncioHost:
     def current_task(self) -> Any:
         """Return the current task."""
         return self._asyncio.current_task()
+
+    def new_event(self) -> LoneEvent:
+        """Return an event for one waiter."""
+        return FutureEvent(self._loop.create_future())
 
     def is_cancelled(self, task: Any) -> bool | None:
         """
@@ -123,6 +166,11 @@ class TrioHost:
 
     def current_task(self) -> Any:
         """Return nothing: a task cannot be cancelled but by scopes."""
+
+    def new_event(self) -> LoneEvent:
+        """Return an event for one waiter."""
+        event: LoneEvent = self._trio.Event()
+        return event
 
     def is_cancelled(self, task: Any) -> bool | None:
         """

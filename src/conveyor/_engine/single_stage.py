@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
 from contextvars import copy_context
+from functools import partial
 from gc import get_referents
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,10 @@ class SingleStage(Stage):
         self.queue: ItemQueue[Slot] = deque()
         self.preceding: list[SingleStage] = []
         self._rescuing = False
+        self._plainly: Callable[[], Coroutine[Any, Any, None]] | None = None
+        # Of results; those of one type follow one another, as a rule, and are passed on at once.
+        self._usual: type[Any] | None = None
+        self._over = False
 
     def put(self, slot: Slot) -> None:
         """
@@ -109,10 +114,9 @@ class SingleStage(Stage):
 
     def worker(self) -> Coroutine[Any, Any, None]:
         """Return what a new worker runs: the hot path alone, once it is known that it will do."""
-        call = self._call
-        if call is None or self._isolated or not call.is_plain:
+        if self._plainly is None or self._isolated:
             return super().worker()
-        return self._work_plainly(call.function, call.is_async)
+        return self._plainly()
 
     async def work(self) -> None:
         """Serve the queue until nothing comes any more."""
@@ -121,7 +125,8 @@ class SingleStage(Stage):
             self.arrive()
             await self._work(call)
         else:
-            await self._work_plainly(call.function, call.is_async)
+            self._plainly = partial(self._work_plainly, call.function, call.is_async)
+            await self._plainly()
 
     async def _work_plainly(self, function: Callable[[Any], Any], is_async: bool) -> None:
         """
@@ -140,7 +145,6 @@ class SingleStage(Stage):
         # As in variables_of(), spelled out for its speed.
         [variables] = get_referents(pristine)
         slot: Slot | None = None
-        plain: type[Any] | None = None  # results of one type follow one another, as a rule
         try:
             if self.run.stopping:
                 return None
@@ -159,9 +163,9 @@ class SingleStage(Stage):
                     else:
                         result = function(slot.value)
                         # Of a result of any type, the type is unknown to pyright.
-                        if type(result) is not plain and kinds[type(result)] is AWAITABLE:  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                        if type(result) is not self._usual and kinds[type(result)] is AWAITABLE:  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                             result = await result
-                    if type(result) is plain:
+                    if type(result) is self._usual:
                         slot.value = result
                         # As in emit(), spelled out as well.
                         if following is None:
@@ -171,7 +175,7 @@ class SingleStage(Stage):
                             if following.wakeable:
                                 following.summon()
                     else:
-                        plain = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                        self._usual = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                         await self.settle(slot, result)
                     if get_referents(copy_context())[0] is not variables:
                         if differs(pristine):
@@ -227,7 +231,9 @@ class SingleStage(Stage):
     @property
     def is_over(self) -> bool:
         """Whether nothing will be queued any more: no stage before this one has anything left."""
-        return self.chain.closed and not any(stage.is_serving for stage in self.preceding)
+        if not self._over and self.chain.closed:
+            self._over = not any(stage.is_serving for stage in self.preceding)
+        return self._over
 
     @property
     def is_serving(self) -> bool:

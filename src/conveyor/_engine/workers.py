@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, Event
+from anyio import CancelScope
 
 from .failures import RunStopped
 
 if TYPE_CHECKING:
+    from .host import LoneEvent
     from .run import Run
 
 
@@ -41,11 +42,11 @@ class WorkerPool:
         self.run = run
         self.name = name
         self.limit = limit
-        self.workers = 0
+        self.workers: int = 0
         self.wakeable = True
         self._coming = 0
         self._pausing = 0
-        self._idle: list[Event] = []
+        self._idle: list[LoneEvent] = []
 
     async def work(self) -> None:
         """Serve until there is nothing to do; runs once in each worker's task."""
@@ -78,7 +79,8 @@ class WorkerPool:
     def arrive(self) -> None:
         """Say that the summoned worker is here; it takes its work before it awaits anything."""
         self._coming -= 1
-        self._refresh()
+        if not self._coming:
+            self._refresh()
 
     async def park(self, deadline: float | None = None) -> None:
         """
@@ -87,7 +89,7 @@ class WorkerPool:
         :param deadline: clock reading; ``None`` to wait for as long as it takes
         :raises RunStopped: if the run stops
         """
-        event = Event()
+        event = self.run.host.new_event()
         self._idle.append(event)
         if not self._coming:
             self.wakeable = not self.run.stopping
@@ -96,8 +98,8 @@ class WorkerPool:
         else:
             with CancelScope(deadline=deadline):
                 await event.wait()
-            if not event.is_set():
-                # The time came first: nobody summoned us, so leave the idle ones.
+            if event in self._idle and not self.run.stopping:
+                # The time came first, and nobody has summoned us.
                 self._idle.remove(event)
                 return self._refresh()
         if self.run.stopping:

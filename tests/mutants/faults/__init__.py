@@ -26,6 +26,7 @@ from . import (
     keys,
     order,
     outcomes,
+    parking,
     progress,
     retry_budget,
     run_log,
@@ -37,6 +38,7 @@ from . import (
 TOPICS = (
     handing_over,
     waking,
+    parking,
     bounds,
     order,
     batches,

@@ -237,8 +237,8 @@ FAULTS = [
     Fault(
         "a worker waits for items that cannot come",
         "_engine/single_stage.py",
-        "        return self.chain.closed and not any(",
-        "        return not self.preceding and self.chain.closed and not any(",
+        "        if not self._over and self.chain.closed:\n",
+        "        if not self._over and not self.preceding and self.chain.closed:\n",
         ("test_stage.py::test_workers_end_once_nothing_more_can_come",),
     ),
     Fault(

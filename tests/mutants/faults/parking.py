@@ -1,0 +1,63 @@
+"""Faults in how workers and the consumer begin, wait and end."""
+
+from __future__ import annotations
+
+from ..fault import Fault
+
+FAULTS = [
+    Fault(
+        "who has been summoned as its time came takes that for its time",
+        "_engine/workers.py",
+        """\
+            with CancelScope(deadline=deadline):
+                await event.wait()
+            if event in self._idle and""",
+        """\
+            with CancelScope(deadline=deadline) as scope:
+                await event.wait()
+            if scope.cancelled_caught and""",
+        ("test_batches.py::test_a_batch_that_is_full_as_its_time_comes_is_called_once",),
+    ),
+    Fault(
+        "whose time has come is still taken for one that can be woken",
+        "_engine/workers.py",
+        "                self._idle.remove(event)\n",
+        "",
+        ("test_batches.py::test_another_free_worker_takes_a_due_batch",),
+    ),
+    Fault(
+        "to wake one whose wait has just been cancelled is an error",
+        "_engine/host.py",
+        "        if not self._future.done():\n            self._future",
+        "        if True:\n            self._future",
+        ("test_hazards.py::test_waits_that_are_natively_cancelled_after_some_turns_lose_nothing",),
+    ),
+    Fault(
+        "a stage takes itself to be over while those before it are at work",
+        "_engine/single_stage.py",
+        "            self._over = not any(stage.is_serving for stage in self.preceding)\n",
+        "            self._over = True\n",
+        ("test_stage.py::test_no_wake_up_is_lost",),
+    ),
+    Fault(
+        "a worker that retires early is missed by nobody",
+        "_engine/single_stage.py",
+        "        super().retire()\n",
+        "        self.workers -= 1\n",
+        ("test_stage.py::test_no_wake_up_is_lost",),
+    ),
+    Fault(
+        "collecting results gives no places back",
+        "_engine/handoff.py",
+        """\
+        self.ready.clear()
+        self.end_lot()
+        return values
+""",
+        """\
+        self.ready.clear()
+        return values
+""",
+        ("test_streams.py::test_many_more_results_than_the_window_holds",),
+    ),
+]
