@@ -236,7 +236,10 @@ def test_processes_may_parse(library: Path, tmp_path: Path, backend: str) -> Non
     options = ["--path", library, "--database", tmp_path / "db", "--processes", "2"]
     done = run("--backend", backend, *options)
     assert "8 files with 14 definitions indexed\n4 files skipped:" in done.stdout
-    assert re.fullmatch(r"files: .* 12 done, 1 out, completed after .*\n", done.stderr)
+    # Python 3.11 and earlier may say on asyncio that it does not know how a process has ended.
+    first, *_ = done.stderr.splitlines()
+    assert re.fullmatch(r"files: .* 12 done, 1 out, completed after .*", first)
+    assert "Warning" not in done.stderr
     with contextlib.closing(sqlite3.connect(tmp_path / "db")) as database:
         assert rows(database, library) == ROWS
 
