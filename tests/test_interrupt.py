@@ -71,7 +71,7 @@ backend, surface, *moments = sys.argv[1:]
 logging.getLogger("conveyor").setLevel(logging.ERROR)  # not of what is tried again
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # nor of steps that took long under load
 # asyncio may cancel a task before its first step; AnyIO does not close its coroutine then.
-for begun in ("guard", "_work_plainly"):
+for begun in ("guard", "_work_plainly", "_run_coro"):
     warnings.filterwarnings("ignore", f"coroutine .*{begun}. was never awaited", RuntimeWarning)
 open_calls = steps = 0
 
