@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
+from operator import itemgetter
 from typing import Any
 
 import anyio
@@ -12,13 +13,16 @@ import pytest
 from conveyor import (
     RETRY,
     SKIP,
+    Adaptive,
     CircuitBreaker,
     CircuitOpenError,
     ConveyorError,
+    Decision,
     ErrorHandler,
     Rate,
     RetryAfter,
     RetryConfig,
+    TooManyErrorsError,
     batch_task,
     single_task,
 )
@@ -724,3 +728,27 @@ def test_a_retry_config_says_what_is_worth_a_retry() -> None:
     assert RetryConfig(retry_on=(OSError, CircuitOpenError)).is_retryable(refusal)
     assert RetryConfig(retry_on=CircuitOpenError).is_retryable(refusal)
     assert not RetryConfig(retry_on=CircuitOpenError).is_retryable(OSError())
+
+
+async def test_nobody_is_asked_about_a_refusal_once_the_run_has_stopped() -> None:
+    """The call that failed before has ended the run, and the next one was waiting for its share."""
+    asked: list[tuple[int, type[Exception]]] = []
+
+    def decide(error: Exception, item: int) -> Decision:
+        asked.append((item, type(error)))
+        return SKIP
+
+    @single_task(
+        concurrency_limit=Adaptive(initial=1, max=3),
+        circuit_breaker=CircuitBreaker(failures=1),
+        on_error=decide,
+    )
+    async def work(item: int) -> int:
+        await anyio.sleep(2)
+        if item in (1, 2):
+            raise TaskError
+        return item
+
+    with pytest.raises(TooManyErrorsError):
+        await work.with_context(max_errors=1)(range(8)).collect()
+    assert sorted(asked, key=itemgetter(0)) == [(1, TaskError), (2, TaskError)]

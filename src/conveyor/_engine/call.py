@@ -246,11 +246,7 @@ class Call(Deciding):
 
     async def _attempt(self, item: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
         try:
-            # While it waited to begin, or failed where nobody can cancel it:
-            if self._run is not None and self._run.stopping:
-                raise RunStopped
-            if expansion is not None:
-                expansion.check()
+            self._check_wanted(expansion)
             if self.options.timeout is None:
                 return await self._invoke(item, expansion, pacing)
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
@@ -261,6 +257,13 @@ class Call(Deciding):
             pacing.scope = None
             pacing.end()
 
+    def _check_wanted(self, expansion: Expansion | None) -> None:
+        """See that the run has not stopped, and the item not been dropped, while it waited."""
+        if self._run is not None and self._run.stopping:
+            raise RunStopped
+        if expansion is not None:
+            expansion.check()
+
     async def _watched(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
@@ -269,6 +272,7 @@ class Call(Deciding):
         if passage is None:
             result = await self._attempt(item, expansion, pacing)
         elif passage.refusal is not None:
+            self._check_wanted(expansion)
             raise passage.refusal
         else:
             try:
