@@ -55,6 +55,7 @@ class BatchStage(Stage):
         self.batcher = self.make_batcher(options)
         self._isolates_poison = options.isolates_poison
         self._keeps_time = False
+        self._parts = 0
         self._bypass = BatchBypass(self) if run.routing.gives_outcomes else None
         intake.on_ready = self.pump
 
@@ -80,9 +81,14 @@ class BatchStage(Stage):
         return self.batcher.max_size
 
     @property
-    def queued(self) -> int:
+    def waiting(self) -> int:
         """Items that are being gathered, or wait in full batches."""
         return len(self.batcher)
+
+    @property
+    def queued(self) -> int:
+        """Items that wait for a call, those of batches that wait for leave to begin left out."""
+        return 0 if self.run.stopping else self.waiting
 
     @property
     def oldest(self) -> Slot | None:
@@ -92,7 +98,13 @@ class BatchStage(Stage):
     @property
     def items_taken(self) -> int:
         """Items that have come in so far: those in batches, gathering, and dropped."""
-        return self.counters.merged + self.counters.dropped + len(self.batcher)
+        counters = self.counters
+        return counters.merged + counters.dropped + self.waiting + self._forgotten
+
+    @property
+    def unfinished(self) -> int:
+        """Batches that have been taken, and parts of them, that have not been passed on."""
+        return super().unfinished + self._parts
 
     def accounts_for(self, given: int) -> int:
         """
@@ -172,6 +184,7 @@ class BatchStage(Stage):
     def stop(self) -> None:
         """Start no further call."""
         super().stop()
+        self._forgotten += len(self.batcher)
         self.batcher.clear()
 
     def forget(self, dropped: Collection[Slot]) -> set[Slot]:
@@ -182,6 +195,7 @@ class BatchStage(Stage):
         """
         passing = 0 if self._bypass is None else self._bypass.clear()
         self.run.window.release(len(self.batcher) + passing)
+        self._forgotten += len(self.batcher)
         self.batcher.clear()
         return set()
 
@@ -308,8 +322,12 @@ class BatchStage(Stage):
                     await self.settle(part, result)
             elif failed.decision is SKIP and len(part.value) > 1 and not expansion.passed_on:
                 pending += self._halves(part)
+                self._parts += 1
+                continue
             else:
                 await self.give_up(part, failed)
+            if pending:
+                self._parts -= 1
 
     def _halves(self, part: BatchSlot) -> list[BatchSlot]:
         """Put two slots in the place of one, and return the second and the first."""

@@ -102,7 +102,10 @@ class Batcher(Generic[T]):
     @property
     def oldest(self) -> T | None:
         """The first of the items that are here, if there are any."""
-        return self._items[0] if self._items else None
+        try:
+            return self._items[0]  # rather than asking first: another thread may ask, too
+        except IndexError:
+            return None
 
     @property
     def leaving(self) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import sleep
 
-from ..observing import FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
+from ..error_handling import RetryAfter
+from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
 
 if TYPE_CHECKING:
     from ..observing import Fate
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 logger = logging.getLogger("conveyor")
-
-_METHODS = [name for name in vars(Observer) if not name.startswith("_") and name != "interval"]
 
 
 class Events:
@@ -49,7 +48,7 @@ class Events:
                 if getattr(method := getattr(observer, name), "__func__", None)
                 is not getattr(Observer, name)
             ]
-            for name in _METHODS
+            for name in EVENTS
         }
         self.stages = tuple(stage_info(run, position) for position in range(len(run.stages)))
         self.run = RunInfo(run.context.pipeline_id or "", self.stages, run.source.total, stats)
@@ -60,12 +59,18 @@ class Events:
 
         :param event: name of the method
         :param args: for it
+        :raises BaseException: what is to end the program, once all have been told
         """
+        ending: BaseException | None = None
         for number, method in self._methods[event]:
             try:
                 method(*args)
             except Exception as error:
                 self._log(number, event, error)
+            except BaseException as error:
+                ending = ending or error
+        if ending is not None:
+            raise ending
 
     def _log(self, number: int, event: str, error: Exception) -> None:
         """Say that an observer has failed, once; without the message, which may hold a value."""
@@ -120,6 +125,9 @@ class Events:
         """
         assert progress.error is not None
         call = None if pacing.watched is None else pacing.watched.info
+        delay = progress.delay
+        if delay is None:  # it waits with all others of the stage
+            delay = progress.error.seconds if isinstance(progress.error, RetryAfter) else 0.0
         self.tell(
             "call_retried",
             RetryInfo(
@@ -127,7 +135,7 @@ class Events:
                 self._info_of(stage),
                 () if pacing.place is None else stage.indexes_in(pacing.place),
                 progress.calls,
-                progress.delay or 0.0,
+                delay,
                 progress.error,
                 call,
             ),

@@ -26,6 +26,7 @@ class Figures(Expander):
     adaptive: AdaptiveLimit | None
     _admitting: int = 0
     _unfinished: int = 0
+    _forgotten: int = 0
 
     @property
     def present_limit(self) -> int:
@@ -40,7 +41,7 @@ class Figures(Expander):
     @property
     def queued(self) -> int:
         """Items that wait for a call."""
-        return self._admitting
+        return 0 if self.run.stopping else self.waiting + self._admitting
 
     def has_queued(self, slot: Slot) -> bool:
         """
@@ -61,12 +62,27 @@ class Figures(Expander):
         return None
 
     @property
+    def waiting(self) -> int:
+        """Items that have come in, and have not been taken for a call."""
+        return 0
+
+    @property
+    def items_taken(self) -> int:
+        """Items that have come in so far."""
+        return self.counters.taken + self.waiting + self._forgotten
+
+    @property
+    def unfinished(self) -> int:
+        """Slots that have been taken, and not been passed on or let go."""
+        return self.busy
+
+    @property
     def items_given(self) -> int:
         """Items that have been passed on so far."""
-        unfinished = self._unfinished if self.run.stopping else self.busy
+        unfinished = self._unfinished if self.run.stopping else self.unfinished
         return self.counters.passed_on - unfinished
 
     def stop(self) -> None:
         """Start no further call; those that are being made now will not be finished."""
-        self._unfinished = self.busy
+        self._unfinished = self.unfinished
         super().stop()
