@@ -6,12 +6,14 @@ For each call the order is: attempts with backoff, then the ``error_handler``, t
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = [
     "DIVERT",
@@ -334,16 +336,14 @@ class LoggingErrorHandler(ErrorHandler):
     """
 
     def __init__(self, logger: logging.Logger | None = None, replacement_value: Any = None) -> None:
+        import logging  # it takes longer to import than half of this package
+
         self.logger: logging.Logger = logger or logging.getLogger("conveyor")
         self.replacement_value = replacement_value
 
     async def handle_error(
         self, error: Exception, item: Any, task_name: str, attempt: int
     ) -> tuple[bool, Any]:
-        """
-        Log the error at level ERROR.
-
-        :return: ``(True, replacement_value)``
-        """
+        """Log the error at level ERROR; return ``(True, replacement_value)``."""
         self.logger.error("Error in %s (attempt %d): %s", task_name, attempt, type(error).__name__)
         return True, self.replacement_value

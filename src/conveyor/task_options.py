@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ._checks import (
@@ -123,7 +123,7 @@ class TaskOptions:
         check_hooks(self)
         check_lanes(self)
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether they put nothing around the calls, so that a call is just that."""
         return (
@@ -141,7 +141,7 @@ class TaskOptions:
             and self.lane_key is None
         )
 
-    @property
+    @cached_property
     def lane_key(self) -> Callable[[Any], Hashable] | None:
         """Tells the key of which one call is made at a time; ``None`` if nobody asks."""
         if self.key is None and self.cache is not None:
@@ -153,26 +153,26 @@ class TaskOptions:
         """Whether a failing batch is split until only single items fail."""
         return self.is_batch and self.on_error == "skip_item" and self.error_handler is None
 
-    @property
+    @cached_property
     def limit(self) -> int:
         """Calls in flight at most, the default filled in: 100 for single tasks, 1 for batches."""
         return 100 if self.concurrency_limit is None and not self.is_batch else self.least_limit
 
-    @property
+    @cached_property
     def least_limit(self) -> int:
         """Calls in flight at most that a run must have room for: as many as are asked for, or 1."""
         if isinstance(self.concurrency_limit, int | None):
             return self.concurrency_limit or 1
         return self.concurrency_limit.max
 
-    @property
+    @cached_property
     def batch_size(self) -> int:
         """Items in a full batch at most: ``max_size``, by default ``min_size``."""
         if self.max_size == "auto":
             return AUTO_SIZE
         return self.min_size if self.max_size is None else self.max_size
 
-    @property
+    @cached_property
     def least_batch_size(self) -> int:
         """Items in a full batch at least; less than at most only if it is found by measuring."""
         return 1 if self.max_size == "auto" else self.batch_size

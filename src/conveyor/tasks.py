@@ -53,6 +53,7 @@ class FunctionTask(TaskSettings, BaseTask[In, Out]):
     func: Callable[..., Any]
     options: TaskOptions
     inputs: SideInputs
+    _plan: StagePlan
 
     def __init__(self, func: Callable[..., Any], **options: Any) -> None:
         _check_function(func)
@@ -67,6 +68,7 @@ class FunctionTask(TaskSettings, BaseTask[In, Out]):
         check_cacheable(func, options)
         check_followed_function(func, options)
         self.__dict__.update(
+            _plan=StagePlan(self._kind, options, func, inputs),
             func=func,
             options=options,
             inputs=inputs,
@@ -99,7 +101,7 @@ class FunctionTask(TaskSettings, BaseTask[In, Out]):
         return self._call_plan()
 
     def _call_plan(self) -> StagePlan:
-        return StagePlan(self._kind, self.options, self.func, self.inputs)
+        return self._plan
 
     async def process(self, items: Any) -> AsyncStream[Out]:
         """

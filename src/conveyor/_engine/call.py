@@ -15,7 +15,7 @@ that back.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, sleep
@@ -73,17 +73,23 @@ class Call(Deciding):
         self._run = run = None if stage is None else stage.run
         self._adaptive = adaptive
         self._limiter = adaptive or (None if run is None else run.limiter)
-        self._kinds = Kinds()
-        rate, breaker = options.rate_limit, options.circuit_breaker
-        self._admission = (
-            Admission(rate, self._limiter)
-            if breaker is None
-            else GuardedAdmission(rate, self._limiter, breaker)
-        )
         self._fallback: Fallback | None = None
         if options.fallback is not None:
             self._fallback = Fallback(options.fallback.stage_plan(), stage)
-        self._is_watched = breaker is not None or options.retry_budget is not None
+        self._is_watched = options.circuit_breaker is not None or options.retry_budget is not None
+
+    # Only when they are needed, since most calls are plain.
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return Kinds()
+
+    @cached_property
+    def _admission(self) -> Admission:
+        rate, breaker = self.options.rate_limit, self.options.circuit_breaker
+        if breaker is None:
+            return Admission(rate, self._limiter)
+        return GuardedAdmission(rate, self._limiter, breaker)
 
     @property
     def is_plain(self) -> bool:

@@ -22,7 +22,7 @@ from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
 from ..data import ScopedIterable
@@ -163,7 +163,7 @@ class Source(Upstream):
             goes_on = not self._stopped
             while goes_on:
                 places = self._take_places()
-                began = current_time()
+                began = self._run.host.clock()
                 left = places + self.pulled
                 try:
                     self._feed_burst(islice(iterator, places))
@@ -171,7 +171,7 @@ class Source(Upstream):
                     left -= self.pulled
                     if left:
                         self._run.window.release(left)
-                if current_time() - began > SLOW:
+                if self._run.host.clock() - began > SLOW:
                     self._burst = max(1, places // 2)
                 if left:
                     return

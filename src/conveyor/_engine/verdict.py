@@ -5,6 +5,7 @@ none, what the error handler, or a function as ``on_error``, says.
 
 from __future__ import annotations
 
+from functools import cached_property
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,10 @@ class Deciding:
 
     options: TaskOptions
     _run: Run | None
-    _admission: Admission
+
+    @cached_property
+    def _admission(self) -> Admission:
+        raise NotImplementedError
 
     async def refuse(
         self, error: Exception, item: Any, pacing: Pacing, progress: Progress | None = None
