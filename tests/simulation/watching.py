@@ -209,7 +209,10 @@ class _Seen:
         if info.kind == "single" and not spec.expands and spec.side is None:
             if stage.items_in != stage.items_out + gone + waiting:
                 self.problem(f"{stage} does not add up")
-        if info.kind == "batch" and stage.items_in != stage.batch_items + stage.queued + stage.dropped:
+        if (
+            info.kind == "batch"
+            and stage.items_in != stage.batch_items + stage.queued + stage.dropped
+        ):
             self.problem(f"{stage} does not add up")
 
     def check_times(self, stats: RunStatistics) -> None:
@@ -246,5 +249,9 @@ class _Seen:
             if stage.in_flight or stage.queued:
                 self.problem(f"{stage} goes on after the end")
             spec = self.scenario.stages[info.position]
-            if info.kind != "process" and not spec.isolates and self.calls[info.position] > stage.calls:
+            if (
+                info.kind != "process"
+                and not spec.isolates
+                and self.calls[info.position] > stage.calls
+            ):
                 self.problem(f"{self.calls[info.position]} calls were told, {stage}")

@@ -18,8 +18,9 @@ from anyio import current_time
 
 from ..error_handling import SKIP
 from .batch_call import BatchCall, Parts
+from .batch_figures import BatchFigures
 from .batch_slot import BatchSlot
-from .batching import Batch, Batcher
+from .batching import Batch, Batcher, is_due
 from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
@@ -27,7 +28,6 @@ from .failures import CallFailed
 from .isolation import differs
 from .kinds import EXPANDED
 from .sequence import Chain, Slot
-from .stage import Stage
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("conveyor")
 
 
-class BatchStage(Stage):
+class BatchStage(BatchFigures):
     """
     Gather items into batches and call the function with each; at most ``limit`` calls at a time.
 
@@ -55,7 +55,6 @@ class BatchStage(Stage):
         self.batcher = self.make_batcher(options)
         self._isolates_poison = options.isolates_poison
         self._keeps_time = False
-        self._parts = 0
         self._bypass = BatchBypass(self) if run.routing.gives_outcomes else None
         intake.on_ready = self.pump
 
@@ -74,45 +73,6 @@ class BatchStage(Stage):
         :param function: the user's, side inputs bound
         """
         return BatchCall(function, self.plan.options, self, self.adaptive)
-
-    @property
-    def batch_size(self) -> int:
-        """Items in a full batch at present."""
-        return self.batcher.max_size
-
-    @property
-    def waiting(self) -> int:
-        """Items that are being gathered, or wait in full batches."""
-        return len(self.batcher)
-
-    @property
-    def queued(self) -> int:
-        """Items that wait for a call, those of batches that wait for leave to begin left out."""
-        return 0 if self.run.stopping else self.waiting
-
-    @property
-    def oldest(self) -> Slot | None:
-        """The item that has waited for a batch for longest, if there is one."""
-        return self.batcher.oldest
-
-    @property
-    def items_taken(self) -> int:
-        """Items that have come in so far: those in batches, gathering, and dropped."""
-        counters = self.counters
-        return counters.merged + counters.dropped + self.waiting + self._forgotten
-
-    @property
-    def unfinished(self) -> int:
-        """Batches that have been taken, and parts of them, that have not been passed on."""
-        return super().unfinished + self._parts
-
-    def accounts_for(self, given: int) -> int:
-        """
-        Count the items in batches and those dropped at the end.
-
-        :param given: how many there should be
-        """
-        return self.counters.merged + self.counters.dropped
 
     @property
     def is_idle(self) -> bool:
@@ -207,14 +167,16 @@ class BatchStage(Stage):
         batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
+            if not is_due(batcher, current_time() if batcher.timed else 0.0):
+                slot = None  # no object of the user's is kept alive meanwhile
+                await self._wait()
+                continue
             self._pausing += 1
             pacing = await call.begin()
             self._pausing -= 1
             batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
-                slot = None  # no object of the user's is kept alive meanwhile
-                await self._wait()
                 continue
             slot = self._open_batch(batch)
             del batch
@@ -326,14 +288,12 @@ class BatchStage(Stage):
                 continue
             else:
                 await self.give_up(part, failed)
-            if pending:
+            if pending and not self.run.stopping:
                 self._parts -= 1
 
     def _halves(self, part: BatchSlot) -> list[BatchSlot]:
         """Put two slots in the place of one, and return the second and the first."""
-        middle = len(part.value) // 2
-        first = BatchSlot(part.value[:middle], part.slots[:middle])
-        second = BatchSlot(part.value[middle:], part.slots[middle:])
+        first, second = part.halves()
         self.insert(part, first)
         self.insert(part, second)
         # They share the places of its items; its own is given back as it leaves.

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from ..statistics import BatchTrigger
+    from .grouping import GroupingBatcher
 
 T = TypeVar("T")
 
@@ -176,3 +177,16 @@ class Batcher(Generic[T]):
                 for _ in range(size):
                     self._arrivals.popleft()
         return Batch(items, trigger)
+
+
+def is_due(batcher: Batcher[Any] | GroupingBatcher[Any], now: float) -> bool:
+    """
+    Tell whether a batch may leave.
+
+    :param batcher: any
+    :param now: clock reading, needed only if ``timed``
+    """
+    if batcher.full:
+        return True
+    deadline = batcher.deadline
+    return deadline is not None and deadline <= now

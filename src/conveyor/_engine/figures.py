@@ -27,6 +27,7 @@ class Figures(Expander):
     _admitting: int = 0
     _unfinished: int = 0
     _forgotten: int = 0
+    _parts: int = 0  # of batches that have failed, still to be called
 
     @property
     def present_limit(self) -> int:
@@ -72,17 +73,16 @@ class Figures(Expander):
         return self.counters.taken + self.waiting + self._forgotten
 
     @property
-    def unfinished(self) -> int:
-        """Slots that have been taken, and not been passed on or let go."""
-        return self.busy
-
-    @property
     def items_given(self) -> int:
         """Items that have been passed on so far."""
-        unfinished = self._unfinished if self.run.stopping else self.unfinished
-        return self.counters.passed_on - unfinished
+        return self.counters.passed_on - self.calls_unfinished - self._parts
+
+    @property
+    def calls_unfinished(self) -> int:
+        """Calls that have not ended, or not begun though their items have been taken."""
+        return self._unfinished if self.run.stopping else self.busy
 
     def stop(self) -> None:
         """Start no further call; those that are being made now will not be finished."""
-        self._unfinished = self.unfinished
+        self._unfinished = self.busy
         super().stop()

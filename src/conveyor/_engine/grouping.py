@@ -143,8 +143,9 @@ class GroupingBatcher(Generic[T]):
     def oldest(self) -> T | None:
         """The first item of the batch that leaves first as a rule, if there is any."""
         # Another thread may ask, so nothing is iterated while it may change.
-        batches = [batch for batch, _ in self._sealed.copy()] or [*self._open.values()]
-        return batches[0].items[0] if batches else None
+        batches = [batch.items for batch, _ in self._sealed.copy()]
+        batches += [batch.items for batch in [*self._open.values()]]
+        return batches[0][0] if batches else None
 
     @property
     def leaving(self) -> int:
