@@ -176,7 +176,7 @@ class _Seen:
                 self.problem(f"{taken} of {before} items came to {stage}")
             before = stage.items_out
         failed = sum(stage.failed for stage in stats.stages)
-        if not stats.items_out + stats.ready == before + failed:
+        if stats.items_out + stats.ready != before + failed:
             self.problem(f"{stats.items_out} delivered and {stats.ready} ready of {before}")
 
     @property
@@ -206,13 +206,12 @@ class _Seen:
             self.problem(f"{self.lost[info.position]} failures were told in {stage}")
         gone = stage.filtered + stage.skipped + stage.diverted + stage.failed + stage.dropped
         waiting = stage.in_flight + stage.queued
+        wanted = stage.items_in
         if info.kind == "single" and not spec.expands and spec.side is None:
-            if stage.items_in != stage.items_out + gone + waiting:
-                self.problem(f"{stage} does not add up")
-        if (
-            info.kind == "batch"
-            and stage.items_in != stage.batch_items + stage.queued + stage.dropped
-        ):
+            wanted = stage.items_out + gone + waiting
+        elif info.kind == "batch":
+            wanted = stage.batch_items + stage.queued + stage.dropped
+        if stage.items_in != wanted:
             self.problem(f"{stage} does not add up")
 
     def check_times(self, stats: RunStatistics) -> None:

@@ -177,7 +177,8 @@ def stage_info(run: Run, position: int) -> StageInfo:
     brakes = {
         "rate_limit": options.rate_limit,
         "circuit breaker": options.circuit_breaker,
-        "key": options.lane_key,
+        "key": options.key,
+        "cache": options.cache if options.key is None else None,
         "max_parallelism": run.limiter,
     }
     return StageInfo(
