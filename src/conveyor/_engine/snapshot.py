@@ -24,10 +24,13 @@ def statistics_of(run: Run) -> RunStatistics:
     :param run: any, at any time
     """
     watch = run.observation.watch
+    # From the end to the beginning, so that no item is seen further on than it has come.
+    delivered = run.handoff.delivered
+    stages = [statistics_of_stage(stage) for stage in reversed(run.stages)]
     return RunStatistics(
         items_in=run.source.pulled,
-        stages=tuple(statistics_of_stage(stage) for stage in run.stages),
-        items_out=run.handoff.delivered,
+        stages=tuple(reversed(stages)),
+        items_out=delivered,
         duration=run.observation.duration,
         window=run.window.size,
         held=run.window.held,
