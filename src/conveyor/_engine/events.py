@@ -106,6 +106,8 @@ class Events:
                 method(self.run)
             except Exception as error:
                 self._log(number, "tick", error)
+            except BaseException as error:
+                return self._run.fail(error, "raised by an observer")
 
     def end(self, report: RunReport) -> None:
         """
