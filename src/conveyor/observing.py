@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .report import RunReport
@@ -212,7 +212,7 @@ def _check_methods(observer: Observer) -> None:
                 f"{name}.{event} must be a plain method, since observers are called and not "
                 f"awaited; write def {event}(self, ...), without async and without yield"
             )
-    interval: object = observer.interval
+    interval: Any = observer.interval
     if interval is None:
         return
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
