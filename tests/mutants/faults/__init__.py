@@ -23,6 +23,7 @@ from . import (
     hedging,
     hooks,
     keys,
+    observing,
     order,
     outcomes,
     retry_budget,
@@ -50,6 +51,7 @@ TOPICS = (
     hedging,
     keys,
     hooks,
+    observing,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]
