@@ -102,8 +102,8 @@ FAULTS = [
     Fault(
         "methods that are never awaited may be observers",
         "observing.py",
-        "        if iscoroutinefunction(method) or isgeneratorfunction(method) or isasyncgenfunction(method):\n",
-        "        if False:\n",
+        "        if iscoroutinefunction(method) or ",
+        "        if ",
         OBSERVING,
     ),
     Fault(
