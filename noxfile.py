@@ -70,7 +70,7 @@ def offered_pythons() -> list[str]:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Index the standard library and search it; arguments go to the example."""
-    session.install(".[trio]")
+    session.install(".[rich,trio]")
     example = ["python", "examples/index_stdlib.py"]
     if session.posargs:
         session.run(*example, *session.posargs)

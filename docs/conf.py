@@ -1,6 +1,9 @@
 """Settings of the documentation; ``nox -s docs`` builds it, without a network."""
 
 import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -10,8 +13,9 @@ author = "The Conveyor developers"
 copyright = f"2026, {author}"
 version = release = importlib.metadata.version("conveyor-streaming")
 
-extensions = ["sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+# Mermaid draws in the reader's browser; without a network there is the text of the diagram.
+extensions = ["sphinx.ext.autodoc", "sphinx_copybutton", "sphinxcontrib.mermaid"]
+exclude_patterns = ["_build", "_generated"]
 # What is not marked as code of some language is a figure or a program's output.
 highlight_language = "text"
 default_role = "code"
@@ -32,8 +36,10 @@ nitpick_ignore_regex = [
     # Out of this documentation: looking them up (intersphinx) would need a network at every build.
     (
         "py:.*",
-        r"(anyio|asyncio|collections|contextvars|logging|types|typing|typing_extensions)\..*",
+        r"(anyio|asyncio|collections|contextvars|logging|os|types|typing|typing_extensions)\..*",
     ),
+    ("py:class", r"(rich\.console\.)?Console"),
+    ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # In annotations: type variables, and aliases that exist for type checkers only.
     (
         "py:(class|obj)",
@@ -48,6 +54,7 @@ html_title = f"Conveyor {version}"
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = "$ "
+mermaid_height = "800px"
 
 
 def setup(app: Sphinx) -> None:
@@ -57,6 +64,15 @@ def setup(app: Sphinx) -> None:
         analyzer.analyze()
         analyzer.overloads.clear()
     app.connect("autodoc-process-signature", spell_out_defaults)
+    app.connect("builder-inited", draw_pictures)
+
+
+def draw_pictures(app: Sphinx) -> None:
+    """Let the programs draw what the pages show, in virtual time."""
+    generated = Path(app.srcdir, "_generated")
+    generated.mkdir(exist_ok=True)
+    for program in Path(app.srcdir, "pictures").glob("*.py"):
+        subprocess.run([sys.executable, program, generated], check=True)
 
 
 def spell_out_defaults(

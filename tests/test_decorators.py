@@ -156,7 +156,7 @@ def test_defaults_of_a_batch_task() -> None:
     assert task.options.limit == 1
     assert task.max_wait is None
     assert task.flatten is True
-    assert repr(task) == "<BatchTask 'function'>"
+    assert repr(task) == "<BatchTask 'function': max_size=3>"
 
 
 def test_a_task_shows_what_it_was_given() -> None:

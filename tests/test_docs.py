@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import ast
 import io
+import logging
 import re
 import subprocess
 import sys
 import textwrap
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -126,6 +128,21 @@ def virtual_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     return name
 
 
+@contextmanager
+def fresh_logging() -> Iterator[None]:
+    """As in a new program, nobody has configured logging; what the block does to it is undone."""
+    loggers = [logging.getLogger(), logging.getLogger("conveyor")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers[:] = []
+    try:
+        yield
+    finally:
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+
 @parametrize(lambda snippet: snippet.is_run and not snippet.has_tests)
 @pytest.mark.usefixtures("virtual_backend")
 def test_snippet_does_what_it_says(
@@ -138,7 +155,8 @@ def test_snippet_does_what_it_says(
     main = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.chdir(tmp_path)
-    exec(snippet.compile(), main.__dict__)
+    with fresh_logging():
+        exec(snippet.compile(), main.__dict__)
     printed = capsys.readouterr().out.strip()
     assert printed.splitlines() == (snippet.output or "").splitlines()
 
@@ -168,7 +186,37 @@ def test_readme_program_runs_as_a_script(run: str, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", script], capture_output=True, text=True, timeout=60
     )
-    assert (result.stdout.strip(), result.stderr) == (snippet.output, "")
+    assert result.stdout.strip() == snippet.output
+    # What failed is logged, and nothing else.
+    lines = result.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("task 'fetch'")] == []
+
+
+def test_the_program_that_the_documentation_draws_runs(tmp_path: Path) -> None:
+    """It writes the flowchart of a run of which one task stands out."""
+    program, picture = ROOT / "docs" / "pictures" / "diagram.py", tmp_path / "diagram.mmd"
+    subprocess.run([sys.executable, "-W", "error", program, picture], timeout=60, check=True)
+    diagram = picture.read_text(encoding="utf-8")
+    assert diagram.startswith("flowchart TB\n")
+    assert "class task1 bottleneck" in diagram
+
+
+def test_the_progress_that_the_documentation_draws_is_shown(tmp_path: Path) -> None:
+    """The picture has a row for each task, in a font that is there, and nothing is written."""
+    program, picture = ROOT / "docs" / "pictures" / "progress.py", tmp_path / "progress.svg"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program, picture],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    svg = picture.read_text(encoding="utf-8")
+    shown = re.sub(r"<[^>]*>", "", svg).replace("&#160;", " ")
+    assert [name for name in ("fetch", "parse", "store") if name not in shown] == []
+    assert "of 1,200 done" in shown
+    assert "@font-face" not in svg
 
 
 def test_readme_shows_the_two_commands() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import re
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ import pytest
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "index_stdlib.py"
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-PROGRESS = re.compile(r" +\d+\.\d s +\+\d+ +[\d,]+ +[\d,]+\n")
+PROGRESS = re.compile(r"files: read .* \| parse .* \| store .* done, [1-9]\d* out, \d+ s\n")
 
 FILES = {
     "good.py": b'"""Good."""\n\nclass Big:\n    """Say \\"big\\"."""\n    def run(self): pass\n',
@@ -81,6 +82,11 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def timeline(tmp_path: Path) -> Path:
+    return tmp_path / "trace.json"
+
+
+@pytest.fixture
 def database(example: ModuleType, tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(example.open_database(tmp_path / "index.sqlite")) as database:
         yield database
@@ -101,10 +107,10 @@ def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProc
 
 
 async def test_every_definition_is_stored(
-    example: ModuleType, library: Path, database: sqlite3.Connection
+    example: ModuleType, library: Path, database: sqlite3.Connection, timeline: Path
 ) -> None:
     """Modules, classes and functions at any depth, with docstrings decoded as their file says."""
-    await example.index(library, database)
+    await example.index(library, database, timeline)
     assert rows(database, library) == ROWS
 
 
@@ -112,25 +118,27 @@ async def test_broken_files_are_listed(
     example: ModuleType,
     library: Path,
     database: sqlite3.Connection,
+    timeline: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What cannot be parsed is counted, and named with its error."""
-    await example.index(library, database)
+    await example.index(library, database, timeline)
     output = capsys.readouterr().out
     _, _, skipped = output.partition("4 files skipped:\n")
-    lines = skipped.splitlines()
+    lines = skipped.partition("\n\n")[0].splitlines()
     assert lines[::2] == ["  bad_bytes.py", "  bad_codec.py", "  bad_null.py", "  bad_syntax.py"]
     assert all(re.match(r" {6}(SyntaxError|ValueError): .", line) for line in lines[1::2])
-    table = [line.split() for line in output.splitlines()]
-    assert ["read", "12", "12", "0"] in table
-    assert ["parse", "12", "12", "4"] in table
-    assert ["store", "8", "1", "0"] in table
+    table = [line.split()[:5] for line in output.splitlines()]
+    assert ["read", "12", "12", "12", "0"] in table
+    assert ["parse", "12", "8", "12", "4"] in table
+    assert ["store", "8", "1", "1", "0"] in table
 
 
 async def test_other_errors_are_not_skipped(
     example: ModuleType,
     library: Path,
     database: sqlite3.Connection,
+    timeline: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A bug in the extraction is not a broken file."""
@@ -140,16 +148,16 @@ async def test_other_errors_are_not_skipped(
 
     monkeypatch.setattr(example, "find_definitions", broken)
     with pytest.raises(LookupError, match=r"^a bug\n"):
-        await example.index(library, database)
+        await example.index(library, database, timeline)
 
 
 async def test_indexing_again_replaces_rows(
-    example: ModuleType, library: Path, database: sqlite3.Connection
+    example: ModuleType, library: Path, database: sqlite3.Connection, timeline: Path
 ) -> None:
     """A second run over the same files leaves one row each, with what they contain now."""
-    await example.index(library, database)
+    await example.index(library, database, timeline)
     library.joinpath("empty.py").write_text('"""Written since."""')
-    await example.index(library, database)
+    await example.index(library, database, timeline)
     assert rows(database, library) == [
         ("empty.py", 1, "module", "empty", "Written since."),
         *ROWS[1:],
@@ -158,10 +166,10 @@ async def test_indexing_again_replaces_rows(
 
 
 async def test_part_of_a_package_keeps_its_name(
-    example: ModuleType, library: Path, database: sqlite3.Connection
+    example: ModuleType, library: Path, database: sqlite3.Connection, timeline: Path
 ) -> None:
     """Names are those one would import, wherever the indexing starts."""
-    await example.index(library / "package" / "inner", database)
+    await example.index(library / "package" / "inner", database, timeline)
     assert rows(database, library) == [row for row in ROWS if "inner" in row[0]]
 
 
@@ -169,11 +177,12 @@ async def test_an_empty_directory_is_fine(
     example: ModuleType,
     tmp_path: Path,
     database: sqlite3.Connection,
+    timeline: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing to do is not an error."""
     tmp_path.joinpath("nothing").mkdir()
-    await example.index(tmp_path / "nothing", database)
+    await example.index(tmp_path / "nothing", database, timeline)
     assert "0 files with 0 definitions indexed" in capsys.readouterr().out
 
 
@@ -208,14 +217,35 @@ def test_search_takes_any_characters(
 
 @BACKENDS
 def test_command_line(library: Path, tmp_path: Path, backend: str) -> None:
-    """The program indexes, reports and searches, and writes no warnings."""
+    """The program indexes, reports and searches, and warns of the files that it cannot parse."""
     options = ["--path", library, "--database", tmp_path / "db", "--search", "package"]
     done = run("--backend", backend, *options)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert re.fullmatch(r"files: .* 12 done, 1 out, completed after .*\n", done.stderr)
     assert f"on {backend}\ninto {tmp_path / 'db'}\n" in done.stdout
-    assert PROGRESS.search(done.stdout)
     assert "8 files with 14 definitions indexed" in done.stdout
     assert f"module    package\n            {library}/package/__init__.py:1\n" in done.stdout
+    assert "flowchart LR\n" in done.stdout
+    trace = json.loads(tmp_path.joinpath("db.trace.json").read_text())
+    assert {"read", "parse", "store"} <= {event["name"] for event in trace["traceEvents"]}
+
+
+@BACKENDS
+def test_processes_may_parse(library: Path, tmp_path: Path, backend: str) -> None:
+    """They find the same, and warn of nothing."""
+    options = ["--path", library, "--database", tmp_path / "db", "--processes", "2"]
+    done = run("--backend", backend, *options)
+    assert "8 files with 14 definitions indexed\n4 files skipped:" in done.stdout
+    assert re.fullmatch(r"files: .* 12 done, 1 out, completed after .*\n", done.stderr)
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as database:
+        assert rows(database, library) == ROWS
+
+
+def test_a_negative_number_of_processes_is_an_error(tmp_path: Path) -> None:
+    """As early as it can be known."""
+    done = run("--processes", "-1", "--database", tmp_path / "db")
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: --processes: must be at least 0, got -1\n")
 
 
 def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
@@ -241,15 +271,17 @@ def test_ctrl_c_leaves_a_usable_database(tmp_path: Path, backend: str) -> None:
     command = [sys.executable, EXAMPLE, "--backend", backend, "--database", database]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, encoding="utf-8") as child:
-        assert child.stdout is not None
-        reported = next((line for line in child.stdout if PROGRESS.fullmatch(line)), None)
+        assert child.stderr is not None
+        reported = next((line for line in child.stderr if PROGRESS.fullmatch(line)), None)
         assert reported is not None
         child.send_signal(signal.SIGINT)
         output, errors = child.communicate(timeout=60)
-    assert (child.returncode, errors) == (130, "")
+    assert child.returncode == 130
+    last = r"files: .* (ended early|failed with KeyboardInterrupt) after .*\n"
+    assert re.fullmatch(rf"(files: .*\n)*{last}", errors)
     assert output.endswith(f"\nInterrupted. The batches stored until now are in {database}\n")
     with contextlib.closing(sqlite3.connect(database)) as connection:
         (stored,) = connection.execute("SELECT count(*) FROM definition").fetchone()
-        assert stored >= int(reported.split()[-1].replace(",", ""))
+        assert stored > 0
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT * FROM search WHERE search MATCH 'import'").fetchone()

@@ -57,6 +57,7 @@ NAMES = [
     "batch_task",
     "from_thread",
     "get_current_context",
+    "record_timeline",
     "set_current_context",
     "single_task",
     "with_context",
@@ -227,6 +228,12 @@ def test_importing_the_package_imports_its_dependencies_only() -> None:
     before = {name.partition(".")[0] for name in imported_by("pass")}
     allowed = {"anyio", "conveyor", "exceptiongroup", "idna", "sniffio", "typing_extensions"}
     assert roots - before - sys.stdlib_module_names - allowed == set()
+
+
+def test_importing_the_package_imports_nothing_that_is_for_people() -> None:
+    """Most runs are neither described nor drawn."""
+    imported = imported_by("import conveyor")
+    assert not imported & {"conveyor.describe", "conveyor.diagram", "conveyor.report"}
 
 
 def test_importing_the_package_imports_asyncio_only_if_anyio_does() -> None:

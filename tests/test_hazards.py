@@ -89,15 +89,12 @@ async def test_a_worker_that_never_suspends_lets_others_run() -> None:
     assert max(in_a_row) <= TURNS * BURST
 
 
-async def test_a_source_that_takes_its_time_lets_others_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_source_that_takes_its_time_lets_others_run() -> None:
     """Of synchronous data that need four milliseconds for an item, few are read in a row."""
     clock = 0.0
     gate = anyio.Event()
     read: list[int] = []
     in_a_row: list[int] = []
-    monkeypatch.setattr("conveyor._engine.source.current_time", lambda: clock)
 
     def slow() -> Iterator[int]:
         nonlocal clock
@@ -112,7 +109,9 @@ async def test_a_source_that_takes_its_time_lets_others_run(
     gate.set()
     async with anyio.create_task_group() as group:
         group.start_soon(bystander)
-        assert await same(slow()).collect() == [*range(MANY)]
+        async with same(slow()) as results:
+            results._run.host.clock = lambda: clock
+            assert await results.collect() == [*range(MANY)]
     # Two take longer than five milliseconds, so the next time it is one again.
     assert max(in_a_row) <= TURNS * 2
 

@@ -61,13 +61,14 @@ def test_ctrl_c_in_run(backend: str) -> None:
 
 # Runs itself once per moment in a fork, and prints what became of each.
 MOMENTS = """
-import faulthandler, gc, json, os, signal, sys, tempfile, time, warnings
+import faulthandler, gc, json, logging, os, signal, sys, tempfile, time, warnings
 
 import anyio, anyio.to_thread
-import conveyor._engine.run  # not once more in each fork
+import conveyor._engine.events, conveyor._engine.run  # not once more in each fork
 from conveyor import batch_task, single_task
 
 backend, surface, *moments = sys.argv[1:]
+logging.getLogger("conveyor").setLevel(logging.ERROR)  # not of what is tried again
 # asyncio may cancel a task before its first step; AnyIO does not close its coroutine then.
 for begun in ("guard", "_work_plainly"):
     warnings.filterwarnings("ignore", f"coroutine .*{begun}. was never awaited", RuntimeWarning)

@@ -81,9 +81,9 @@ async def test_anything_composes_with_anything(
 
 
 def test_reprs_name_the_tasks() -> None:
-    """A task shows its kind and name."""
+    """A task shows its kind, its name, and the settings that were given."""
     assert repr(add_one) == "<SingleTask 'add_one'>"
-    assert repr(total.replace(task_name="sum")) == "<BatchTask 'sum'>"
+    assert repr(total.replace(task_name="sum")) == "<BatchTask 'sum': max_size=2>"
 
 
 async def test_composing_changes_neither_side() -> None:

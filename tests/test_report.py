@@ -21,7 +21,7 @@ from conveyor import (
     single_task,
 )
 from conveyor.observing import StageInfo
-from conveyor.report import seconds
+from conveyor.report_table import seconds
 from conveyor.statistics import (
     Latency,
     RunStatistics,

@@ -683,6 +683,7 @@ async def test_statistics_count_every_item() -> None:
                 retried=1,
                 limit=100,
                 items_out=4,
+                items_done=5,
             ),
             StageStatistics(
                 task_name="total",
@@ -696,6 +697,7 @@ async def test_statistics_count_every_item() -> None:
                 batch_size=3,
                 limit=1,
                 items_out=1,
+                items_done=4,
                 batch_items=3,
             ),
         ),

@@ -34,8 +34,11 @@ Where things are:
 ``error_handling``  retry settings, error handlers, every public exception
 ``outcomes``        results and failures as values
 ``statistics``      what a run has counted
+``describe``        what tasks and pipelines are, in words
+``diagram``         and as a picture, with the figures of a run
 ``report``          how a run went, and what limited it
 ``observing``       what goes on in a run, told to whoever wants to know
+``observers``       displays and records of what goes on; imported by itself
 ``testing``         a kit for tests; imported by itself
 ``_engine``         everything that runs
 =================== ===============================================================
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from .adaptive import Adaptive
     from .caching import AsyncStore
     from .circuit_breaker import CircuitBreaker, CircuitState
+    from .observers import record_timeline
     from .observing import (
         CallInfo,
         CallOutcome,
@@ -169,6 +173,7 @@ __all__ = [
     "batch_task",
     "from_thread",
     "get_current_context",
+    "record_timeline",
     "set_current_context",
     "single_task",
     "with_context",
@@ -205,6 +210,7 @@ _LATER = {
     "StageStatistics": "statistics",
     "StageTimings": "statistics",
     "from_thread": "threads",
+    "record_timeline": "observers",
 }
 
 

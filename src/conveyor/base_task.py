@@ -57,7 +57,22 @@ class BaseTask(Generic[In, Out]):
         self.task_name = task_name or type(self).__name__
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.stage_plan().name!r}>"
+        from .describe import task_settings
+
+        plan = self.stage_plan()
+        settings = ", ".join(task_settings(plan.options))
+        return f"<{type(self).__name__} {plan.name!r}{settings and f': {settings}'}>"
+
+    def describe(self) -> str:
+        """
+        Say in words what the task is, from its docstring and the settings that were given.
+
+        Names, numbers, functions and types are shown; values of side inputs, caches and the like
+        are not.
+        """
+        from .describe import description_of
+
+        return str(description_of(self))
 
     # Typed so that a subclass may define it as a coroutine function or as an async generator.
     def process(self, items: Any) -> Any:
@@ -138,6 +153,15 @@ class BaseTask(Generic[In, Out]):
         :param observers: told of all that goes on; see :class:`~conveyor.Observer`
         """
         return self.pipeline().with_observer(*observers)
+
+    def with_progress(self, title: str | None = None, **settings: Any) -> Pipeline[In, Out]:
+        """
+        Return a pipeline of this task that shows how far its runs are.
+
+        :param title: in front of what is shown
+        :param settings: of :class:`~conveyor.observers.Progress`
+        """
+        return self.pipeline().with_progress(title, **settings)
 
     def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
         """

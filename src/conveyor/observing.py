@@ -65,7 +65,8 @@ class RunInfo:
     :ivar stats: returns a snapshot of its statistics, at any time, from any thread
     """
 
-    __slots__ = ("run_id", "stages", "stats", "total")
+    # Observers that outlive it need not keep it alive.
+    __slots__ = ("__weakref__", "run_id", "stages", "stats", "total")
 
     def __init__(
         self,
@@ -74,10 +75,10 @@ class RunInfo:
         total: int | None,
         stats: Callable[[], RunStatistics],
     ) -> None:
-        self.run_id = run_id
-        self.stages = stages
-        self.total = total
-        self.stats = stats
+        self.run_id: str = run_id
+        self.stages: tuple[StageInfo, ...] = stages
+        self.total: int | None = total
+        self.stats: Callable[[], RunStatistics] = stats
 
     def __repr__(self) -> str:
         return f"<RunInfo {' | '.join(stage.task_name for stage in self.stages)}>"
@@ -115,13 +116,13 @@ class CallInfo:
     def __init__(
         self, run: RunInfo, stage: StageInfo, indexes: tuple[int, ...], started_at: float
     ) -> None:
-        self.run = run
-        self.stage = stage
-        self.indexes = indexes
-        self.attempts = 1
-        self.started_at = started_at
+        self.run: RunInfo = run
+        self.stage: StageInfo = stage
+        self.indexes: tuple[int, ...] = indexes
+        self.attempts: int = 1
+        self.started_at: float = started_at
         self.ended_at: float | None = None
-        self.paused = 0.0
+        self.paused: float = 0.0
         self.outcome: CallOutcome = "running"
         self.error: BaseException | None = None
 

@@ -14,9 +14,13 @@ from .task_options import name_of
 from .tasks import BaseTask
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+    from typing import Literal
+
     from ._signatures import Composable, Data
     from .observing import Observer
     from .outcomes import Outcome
+    from .report import RunReport
 
 __all__ = ["Pipeline"]
 
@@ -42,8 +46,11 @@ class Pipeline(Generic[In, Out]):
         self.stages: list[BaseTask[Any, Any]] = []
 
     def __repr__(self) -> str:
+        from .describe import context_settings
+
         names = [task.stage_plan().name for task in self.stages]
-        return f"<Pipeline {' | '.join(names) or 'empty'}>"
+        settings = ", ".join(context_settings(self.context))
+        return f"<Pipeline {' | '.join(names) or 'empty'}{settings and f': {settings}'}>"
 
     # Composition
 
@@ -91,6 +98,68 @@ class Pipeline(Generic[In, Out]):
         :raises TypeError: if one is none
         """
         return self.with_context(observers=[*self.context.observers, *observers])
+
+    def with_progress(self, title: str | None = None, **settings: Any) -> Pipeline[In, Out]:
+        """
+        Return a pipeline that shows how far its runs are, in rows on a terminal, else in lines.
+
+        :param title: in front of what is shown
+        :param settings: of :class:`~conveyor.observers.Progress`
+        :raises TypeError: if there is no such setting
+        :raises ValueError: if a setting is out of its range
+        """
+        from .observers.progress import Progress
+
+        return self.with_observer(Progress(title, **settings))
+
+    # For people
+
+    def describe(self) -> str:
+        """
+        Say in words what the pipeline is, task by task.
+
+        From the first lines of the tasks' docstrings and the settings that differ from the
+        defaults, in the decorators' own keywords. Names, numbers, functions and types are shown;
+        values of side inputs, of the context's data, caches and the like are not.
+        """
+        from .describe import describe_pipeline
+
+        return describe_pipeline(self.stages, self.context)
+
+    def to_mermaid(
+        self,
+        report: RunReport | None = None,
+        *,
+        direction: Literal["LR", "RL", "TB", "TD", "BT"] = "LR",
+    ) -> str:
+        """
+        Draw the pipeline as a flowchart in the language of Mermaid.
+
+        With a report it carries the figures of that run, and marks its bottleneck.
+
+        :param report: of a run of this pipeline, as :meth:`.Results.report` returns it
+        :param direction: of the flow: ``"LR"`` from left to right, ``"RL"``, ``"TB"`` or ``"TD"``
+            from top to bottom, ``"BT"``
+        :return: several lines of text, whatever the tasks are called
+        :raises TypeError: if *report* is not a report
+        :raises ValueError: if the report is of other tasks, or there is no such direction
+        """
+        from .diagram import to_mermaid
+
+        return to_mermaid(self.stages, self.context, report, direction)
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """
+        Return what notebooks show: a description, a diagram, and a table that needs no network.
+
+        :param include: types of content to return, by default all
+        :param exclude: types not to return
+        """
+        from .diagram import mimebundle
+
+        return mimebundle(self.stages, self.context, include, exclude)
 
     # Use
 

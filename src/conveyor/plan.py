@@ -51,6 +51,18 @@ class StagePlan:
         """Whether of some items one has to be over before the next can be called."""
         return self.options.lane_key is not None
 
+    def is_order_point(self, is_ordered: bool) -> bool:
+        """
+        Tell whether a run takes the items up one by one in its order, before this stage has them.
+
+        One with keys in both modes: so an item waits in its lane only for those before it in the
+        chain. Otherwise the head could wait for its key behind a later item, whose generator waits
+        for the room that only the head can make.
+
+        :param is_ordered: whether the run's results are in input order
+        """
+        return self.kind != "single" or self.has_lanes or (is_ordered and self.starts_in_order)
+
     def with_more_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StagePlan:
         """
         Return a plan with *args*, if any, in place of the positional side inputs and *kwargs* laid

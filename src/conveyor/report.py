@@ -27,7 +27,7 @@ MOST_BLOCKING = 0.8
 """Of the time of a stage's calls; where the event loop stood still for more, more calls at once
 cannot help."""
 
-MOST_CPU = 0.85
+MOST_CPU = 0.75
 """Of one processor; where more is used, what is computed takes the time, and not the waiting."""
 
 

@@ -47,9 +47,10 @@ class StageTimings:
     took; not what their generators waited for room.
 
     Every moment of the run is in one of the others. ``saturated``: as many calls were in flight as
-    may be. ``held``: calls waited for a ``rate_limit``, a circuit breaker, a pause or the run's
-    ``max_parallelism``. ``blocked``: there was nothing to call, or no room for the results, since
-    the stages that follow, or the consumer, did not keep up and the window was full. ``starved``:
+    may be. ``held``: calls waited for a ``rate_limit``, a circuit breaker, a pause, another item of
+    their ``key`` or the run's ``max_parallelism``. ``blocked``: there was no room for the results,
+    or nothing to call since the window was full of items that this stage and those before it were
+    done with. ``starved``:
     there was too little to call, since nothing came from before.
 
     ``blocking`` is for how long the event loop stood still in the function: nearly all of the calls
@@ -106,7 +107,8 @@ class StageStatistics:
     """
     Counts of one stage; items unless it says otherwise.
 
-    ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
+    ``items_in`` have come in, those that are ``queued`` included. ``filtered`` gave ``None``,
+    ``skipped`` failed and were left out,
     ``diverted`` failed and left into ``failures``, ``failed`` are in the outcomes as a failure,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with, or would have been but for an open circuit breaker; repeated
@@ -119,9 +121,11 @@ class StageStatistics:
     :class:`~conveyor.Adaptive` limit. ``hedged`` is how many second attempts have begun because of
     ``hedge_after``.
     ``cache_hits`` needed no call, since the ``cache`` had their result.
-    ``items_out`` have been passed on. ``queued`` wait for a call, and ``in_flight`` is how many
-    calls are being made. ``batch_items`` were in the batches that left. ``timings`` are there if
-    they were asked for, with ``with_context(timings=True)`` or by an observer.
+    ``items_out`` have been passed on, and ``items_done`` have gone through, whatever became of
+    them; batches in flight are taken to be average ones for that. ``queued`` wait for a call, and
+    ``in_flight`` is how many calls are being made. ``batch_items`` were in the batches that left.
+    ``timings`` are there if they were asked for, with ``with_context(timings=True)`` or by an
+    observer.
     """
 
     task_name: str
@@ -140,6 +144,7 @@ class StageStatistics:
     hedged: int = 0
     cache_hits: int = 0
     items_out: int = 0
+    items_done: int = 0
     in_flight: int = 0
     queued: int = 0
     batch_items: int = 0

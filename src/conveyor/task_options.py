@@ -42,7 +42,7 @@ AUTO_SIZE = 1000
 __all__ = ["TaskOptions", "name_of"]
 
 # flat keyword -> field of RetryConfig
-_RETRY_FIELDS = {
+RETRY_FIELDS = {
     "retry_attempts": "max_attempts",
     "retry_delay": "base_delay",
     "retry_exponential_backoff": "exponential_backoff",
@@ -230,20 +230,20 @@ class TaskOptions:
                 )
 
     def _updated_retry(self, given: Mapping[str, Any]) -> RetryConfig:
-        flat = [name for name in given if name in _RETRY_FIELDS or name == "max_retries"]
+        flat = [name for name in given if name in RETRY_FIELDS or name == "max_retries"]
         config = given.get("retry_config")
         if config is not None:
             if flat:
                 raise TypeError(
                     f"task {self.task_name!r}: give either retry_config or {flat[0]}, not both; "
-                    f"put {_RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
+                    f"put {RETRY_FIELDS.get(flat[0], 'max_attempts')} into the RetryConfig"
                 )
             if not isinstance(config, RetryConfig):
                 raise TypeError(
                     f"task {self.task_name!r}: retry_config must be a RetryConfig, got {config!r}"
                 )
             return replace(config)
-        changes = {_RETRY_FIELDS[name]: given[name] for name in flat if name in _RETRY_FIELDS}
+        changes = {RETRY_FIELDS[name]: given[name] for name in flat if name in RETRY_FIELDS}
         if "max_retries" in given:
             if "retry_attempts" in given:
                 raise TypeError(
@@ -273,7 +273,7 @@ class TaskOptions:
 
 
 _PLAIN_FIELDS = frozenset(each.name for each in fields(TaskOptions)) - {"retry", "is_batch"}
-_KNOWN = _PLAIN_FIELDS | {*_RETRY_FIELDS, "max_retries", "retry_config"}
+_KNOWN = _PLAIN_FIELDS | {*RETRY_FIELDS, "max_retries", "retry_config"}
 
 
 def _itself(item: Hashable) -> Hashable:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.trace import get_tracer_provider
+from prometheus_client import CollectorRegistry
 from typing_extensions import Never, Unpack, assert_never, assert_type
 
 from conveyor import (
@@ -33,6 +36,7 @@ from conveyor import (
     Failure,
     FailurePolicy,
     Failures,
+    Observer,
     Outcome,
     Pipeline,
     PipelineContext,
@@ -44,9 +48,18 @@ from conveyor import (
     Success,
     batch_task,
     from_thread,
+    record_timeline,
     single_task,
 )
 from conveyor.calls import TaskCall
+from conveyor.observers import (
+    Metrics,
+    Progress,
+    PrometheusMetrics,
+    Timeline,
+    TqdmProgress,
+    Tracing,
+)
 from conveyor.options import SingleTaskOptions
 from conveyor.results import Results
 from conveyor.stream import PipelineStream
@@ -571,6 +584,9 @@ assert_type(repeat(3) | (length | double), Pipeline[int, int])
 assert_type(strings.with_context(max_in_flight=10, table="t"), Pipeline[int, str])
 assert_type(strings.with_execution_mode("as_completed"), Pipeline[int, str])
 assert_type(double.with_context(max_parallelism=2), Pipeline[int, int])
+assert_type(double.with_progress(), Pipeline[int, int])
+assert_type(strings.with_progress("strings", interval=0.5), Pipeline[int, str])
+double.with_observer(Progress(live=False, log_interval=1), TqdmProgress(desc="double"))
 assert_type(double.pipeline(), Pipeline[int, int])
 assert_type(Pipeline(), Pipeline[Any, Any])
 assert_type(Pipeline().add(double, strings, repeat(2)), Pipeline[Any, Any])
@@ -773,3 +789,36 @@ double(from_thread(range(3), read_ahead=0, abandon_on_cancel=True))
 policy: FailurePolicy = "in_order"
 assert_type(double.with_context(failure=policy), Pipeline[int, int])
 PipelineContext(failure="fast")
+
+
+# For people
+
+assert_type(strings.describe(), str)
+assert_type(double.describe(), str)
+assert_type(strings.to_mermaid(), str)
+
+
+async def drawn(data: list[int]) -> None:
+    async with strings(data) as results:
+        assert_type(strings.to_mermaid(results.report(), direction="TB"), str)
+
+
+# Timelines
+
+timeline = record_timeline("traces/{run_id}.json", max_events=1000, interval=None)
+assert_type(timeline, Timeline)
+assert_type((length | double).with_observer(timeline), Pipeline[str, int])
+assert_type(length.with_observer(timeline), Pipeline[str, int])
+
+
+# Traces and metrics
+
+telemetry: list[Observer] = [
+    Tracing(),
+    Tracing(get_tracer_provider(), name="double", sample_calls=0.1),
+    Metrics(),
+    Metrics(get_meter_provider()),
+    PrometheusMetrics(),
+    PrometheusMetrics(CollectorRegistry()),
+]
+assert_type(double.with_observer(*telemetry), Pipeline[int, int])

@@ -49,6 +49,12 @@ class BatchFigures(Stage):
         counters = self.counters
         return counters.merged + counters.dropped + self.waiting + self._forgotten
 
+    @property
+    def items_done(self) -> int:
+        """Items that have gone through so far; batches in flight are taken to be average ones."""
+        share = self.calls_unfinished / max(1, self.counters.taken)
+        return self.counters.dropped + round(self.counters.merged * (1 - share))
+
     def accounts_for(self, given: int) -> int:
         """
         Count the items in batches and those dropped at the end.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import sleep
 
 from ..error_handling import RetryAfter
+from ..observers.run_log import RunLog
 from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ logger = logging.getLogger("conveyor")
 
 class Events:
     """
-    The observers of one run.
+    The observers of one run, and the log, which is one, too.
 
     :param run: the run, which has its source and its stages
     :param stats: returns its statistics
@@ -38,7 +39,7 @@ class Events:
 
     def __init__(self, run: Run, stats: Callable[[], RunStatistics]) -> None:
         self._run = run
-        self._observers: list[Observer] = [*run.context.observers]
+        self._observers: list[Observer] = [RunLog(run.host.clock), *run.context.observers]
         self._broken: set[int] = set()
         # Only those that do something.
         self._methods = {
@@ -50,6 +51,8 @@ class Events:
             ]
             for name in EVENTS
         }
+        # What one has set for a call is set back when what the next has set on top of it has been.
+        self._methods["call_ended"].reverse()
         self.stages = tuple(stage_info(run, position) for position in range(len(run.stages)))
         self.run = RunInfo(run.context.pipeline_id or "", self.stages, run.source.total, stats)
 

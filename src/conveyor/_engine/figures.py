@@ -78,6 +78,11 @@ class Figures(Expander):
         return self.counters.passed_on - self.calls_unfinished - self._parts
 
     @property
+    def items_done(self) -> int:
+        """Items that have gone through so far, whatever became of them."""
+        return self.counters.taken - self.calls_unfinished
+
+    @property
     def calls_unfinished(self) -> int:
         """Calls that have not ended, or not begun though their items have been taken."""
         return self._unfinished if self.run.stopping else self.busy

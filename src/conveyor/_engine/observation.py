@@ -7,6 +7,7 @@ told of retries and failures is looked up with the first of them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .run import Run
     from .stage import Stage
     from .watching import RunWatch
+
+logger = logging.getLogger("conveyor")
 
 
 class Observation:
@@ -70,6 +73,8 @@ class Observation:
         self._began_at = self._run.host.clock()
         if self.watch is not None:
             self.watch.begin(self._began_at)
+        # What is logged of a run at INFO begins with it; retries and failures look for themselves.
+        if self.watch is not None or logger.isEnabledFor(logging.INFO):
             self.events.begin()
 
     def start_ticking(self) -> None:

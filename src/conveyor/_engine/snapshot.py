@@ -74,6 +74,7 @@ def statistics_of_stage(stage: Stage) -> StageStatistics:
         hedged=counters.hedged,
         cache_hits=counters.cache_hits,
         items_out=stage.items_given,
+        items_done=stage.items_done,
         in_flight=in_flight,
         queued=stage.queued,
         batch_items=counters.merged,

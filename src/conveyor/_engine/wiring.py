@@ -102,10 +102,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     forward = forward_outcomes_in_order if run.routing.gives_outcomes else _forward_in_order
     for plan in plans:
         stage: Stage
-        # One with keys in both modes: so an item waits in its lane only for those before it in the
-        # chain. Otherwise the head could wait for its key behind a later item, whose generator
-        # waits for the room that only the head can make.
-        if plan.kind != "single" or plan.has_lanes or (ordered and plan.starts_in_order):
+        if plan.is_order_point(ordered):
             intake, chain = chain, type(chain)()
             chains.append(chain)
             if plan.kind == "process":

@@ -14,6 +14,7 @@ from . import (
     bounds,
     calls,
     circuit_breaker,
+    diagrams,
     draining,
     ending,
     failure_order,
@@ -26,7 +27,10 @@ from . import (
     observing,
     order,
     outcomes,
+    progress,
     retry_budget,
+    run_log,
+    telemetry,
     threads,
     waking,
 )
@@ -52,6 +56,10 @@ TOPICS = (
     keys,
     hooks,
     observing,
+    progress,
+    run_log,
+    diagrams,
+    telemetry,
 )
 
 FAULTS = [fault for topic in TOPICS for fault in topic.FAULTS]

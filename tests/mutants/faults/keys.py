@@ -57,9 +57,9 @@ FAULTS = [
     ),
     Fault(
         "a task with keys is no order point",
-        "_engine/wiring.py",
-        " or plan.has_lanes or (ordered and plan.starts_in_order):\n",
-        " or (ordered and plan.starts_in_order):\n",
+        "plan.py",
+        " or self.has_lanes or (is_ordered and self.starts_in_order)\n",
+        " or (is_ordered and self.starts_in_order)\n",
         ("test_keys.py::test_the_order_of_a_key_is_input_order_whatever_the_tasks_before_do",),
         simulated=True,
     ),

@@ -73,9 +73,9 @@ FAULTS = [
     ),
     Fault(
         "in_order is ignored",
-        "_engine/wiring.py",
-        " or plan.has_lanes or (ordered and plan.starts_in_order):\n",
-        " or plan.has_lanes:\n",
+        "plan.py",
+        " or self.has_lanes or (is_ordered and self.starts_in_order)\n",
+        " or self.has_lanes\n",
         ("test_stage.py::test_in_order_calls_start_in_input_order",),
     ),
     Fault(
