@@ -41,13 +41,6 @@ FAULTS = [
         OBSERVING,
     ),
     Fault(
-        "an interrupt of a tick comes out of the event loop",
-        "_engine/events.py",
-        '                return self._run.fail(error, "raised by an observer")\n',
-        "                raise error from None\n",
-        OBSERVING,
-    ),
-    Fault(
         "a pause that an error asks for is no delay",
         "_engine/events.py",
         "progress.error.seconds if isinstance(progress.error, RetryAfter) else 0.0",
