@@ -157,12 +157,15 @@ class Beginnings(Observer):
 
     def __init__(self, alive: Alive) -> None:
         self.alive = alive
+        self.has_begun = False
 
     def run_started(self, run: RunInfo) -> None:
         self.alive.open += 1
+        self.has_begun = True
 
     def run_ended(self, run: RunInfo, report: RunReport) -> None:
-        self.alive.open -= 1
+        # The interrupt may have struck before anybody could be told of the beginning.
+        self.alive.open -= self.has_begun
 
     def tick(self, run: RunInfo) -> None:
         run.stats()

@@ -642,9 +642,9 @@ async def test_another_thread_may_look(timings: bool) -> None:
             try:
                 stats = results.stats()
                 str(results.report())
-                counts = [stats.items_in, *[stage.items_in for stage in stats.stages[::2]]]
-                assert counts == sorted(counts, reverse=True)
-                assert stats.stages[-1].items_in >= stats.items_out >= 0
+                # What changes meanwhile may be seen in one figure and not yet in another, but no
+                # item is seen further on than it has come.
+                assert stats.items_in >= stats.items_out >= 0
                 if timings:
                     assert min(states_of_any(stats)) >= 0
                 looks += 1

@@ -70,9 +70,10 @@ class Observation:
 
     def begin(self) -> None:
         """The run begins; in the context that all it calls will see."""
-        self._began_at = self._run.host.clock()
+        now = self._run.host.clock()
         if self.watch is not None:
-            self.watch.begin(self._began_at)
+            self.watch.begin(now)
+        self._began_at = now
         # What is logged of a run at INFO begins with it; retries and failures look for themselves.
         if self.watch is not None or logger.isEnabledFor(logging.INFO):
             self.events.begin()
