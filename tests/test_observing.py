@@ -479,6 +479,20 @@ async def test_a_failure_that_ends_the_run_is_told_once() -> None:
     assert all(stage == "task" for stage, *_ in log.lost)
 
 
+async def test_what_fails_as_the_run_ends_does_not_make_it_be_told_again() -> None:
+    """A call that cannot be cancelled fails after the one that has ended the run."""
+
+    @single_task(task_name="task")
+    async def fails(item: int) -> int:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(1 + item)
+        raise Boom(item)
+
+    log = await observe(fails, range(2))
+    assert log.lost == [("task", (0,), 1, "fail"), ("task", (1,), 1, "fail")]
+    assert log.reports[0].error is log.failures[0].error
+
+
 async def test_skipped_items_after_a_failure_do_not_make_it_be_told_again() -> None:
     """An earlier item is left out after the one that ends a run in order."""
 
