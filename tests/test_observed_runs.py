@@ -10,13 +10,15 @@ import anyio
 import pytest
 from anyio import to_thread
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry, start_http_server
 
 from conveyor import Adaptive, CircuitBreaker, Rate, batch_task, single_task
 from conveyor.observers import Metrics, PrometheusMetrics, Tracing
-from conveyor.observing import CallInfo, Observer
+from conveyor.observing import CallInfo, FailureInfo, Observer, RetryInfo, RunInfo
+from conveyor.report import RunReport
 from helpers import plain, three_ways, ticks
 from test_figures import Collected, samples
 from test_tracing import Exported, attributes, is_child, items, linked
@@ -272,6 +274,85 @@ async def test_observers_are_told_of_the_end_of_a_call_in_reverse() -> None:
 
     await double.with_observer(Telling("one"), Telling("other"))([1]).collect()
     assert told == ["one started", "other started", "other ended", "one ended"]
+
+
+class Untimed(Observer):
+    """Needs no timings, and writes down what it is told of."""
+
+    timings = False
+    interval = 1.0
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def run_started(self, run: RunInfo) -> None:
+        self.told.append("run_started")
+
+    def call_retried(self, retry: RetryInfo) -> None:
+        self.told.append(f"call_retried {retry.indexes}")
+
+    def failed(self, failure: FailureInfo) -> None:
+        self.told.append(f"failed {failure.indexes}")
+
+    def tick(self, run: RunInfo) -> None:
+        self.told.append("tick")
+
+    def run_ended(self, run: RunInfo, report: RunReport) -> None:
+        self.told.append(f"run_ended {report.outcome}")
+
+
+class ToldOfCalls(Untimed):
+    """Needs timings all the same, since they are in what it is told of."""
+
+    def call_ended(self, call: CallInfo) -> None:
+        self.told.append("call_ended")
+
+
+@pytest.mark.parametrize(
+    ("observers", "timings", "is_timed"),
+    [
+        ([Observer()], False, True),
+        ([Untimed()], False, False),
+        ([ToldOfCalls()], False, True),
+        ([Untimed(), Observer()], False, True),
+        ([Untimed()], True, True),
+        ([Metrics(MeterProvider(shutdown_on_exit=False))], False, False),
+        ([PrometheusMetrics(CollectorRegistry())], False, False),
+        ([Tracing()], False, False),
+        ([Tracing(sample_calls=0.5)], False, True),
+    ],
+)
+async def test_runs_are_timed_if_an_observer_needs_it(
+    observers: list[Observer], timings: bool, is_timed: bool
+) -> None:
+    """Or if they were told to be."""
+
+    @single_task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    stream = double.with_observer(*observers).with_context(timings=timings)([1])
+    await stream.collect()
+    assert (stream.stats().timings is not None) == is_timed
+    assert (stream.stats().stages[0].timings is not None) == is_timed
+
+
+async def test_an_observer_without_timings_is_told_of_what_it_defines() -> None:
+    """Of all that is not about calls."""
+
+    @single_task(retry_attempts=2, retry_delay=1.5, retry_jitter=0, on_error="skip_item")
+    async def fail(x: int) -> int:
+        raise Boom
+
+    observer = Untimed()
+    assert await fail.with_observer(observer)([1]).collect() == []
+    assert observer.told == [
+        "run_started",
+        "call_retried (0,)",
+        "tick",
+        "failed (0,)",
+        "run_ended completed",
+    ]
 
 
 async def test_two_traces_of_a_run_are_nested(exported: Exported) -> None:

@@ -31,7 +31,9 @@ from conveyor import (
 from conveyor.observing import CallInfo, FailureInfo, RetryInfo, RunInfo, StageInfo
 from helpers import current_time, plain, three_ways, ticks
 
-METHODS = [name for name in vars(Observer) if name[0] != "_" and name != "interval"]
+METHODS = [
+    name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_")
+]
 
 
 class Boom(Exception):

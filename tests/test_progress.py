@@ -12,12 +12,12 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
-import anyio
 import pytest
 from anyio import create_task_group, move_on_after, sleep
 from rich.console import Console
 
-from conveyor import BaseTask, Observer, Rate, batch_task, single_task
+import conveyor.observers
+from conveyor import BaseTask, Observer, Rate, batch_task, single_task, testing
 from conveyor.observers import Progress, TqdmProgress
 from conveyor.observers.progress_figures import RunProgress, Tracker
 from conveyor.observers.progress_lines import clock_time, per_second
@@ -25,7 +25,6 @@ from conveyor.observers.progress_rows import BAR_WIDTH, Screen
 from conveyor.observing import RunInfo, StageInfo
 from conveyor.report import RunReport
 from conveyor.statistics import HeadOfLine, RunStatistics, StageStatistics
-from conveyor.testing import backend_options
 
 READ = StageInfo(0, "read", "single")
 STORE = StageInfo(1, "store", "batch")
@@ -814,7 +813,7 @@ class Screens:
 
     def check_closed(self, ending: str) -> None:
         assert self.terminal.shows_cursor
-        assert f"{ending} after 1" in self.terminal.screen[-2]
+        assert self.terminal.screen[-2].endswith(f"{ending} after 1 s")
         assert self.progress._shown == {}
 
 
@@ -853,13 +852,12 @@ async def test_the_display_of_a_failed_run_is_closed() -> None:
 def test_the_display_of_an_interrupted_run_is_closed(anyio_backend_name: str) -> None:
     """Ctrl-C leaves a terminal as one wants to find it."""
     screens = Screens()
-    backend, options = backend_options(anyio_backend_name)
 
     async def main() -> None:
         await consume(interrupt.with_observer(screens.progress)([1]))
 
     with pytest.raises(KeyboardInterrupt):
-        anyio.run(main, backend=backend, backend_options=options)
+        testing.run(main, backend=anyio_backend_name)
     screens.check_closed("failed with KeyboardInterrupt")
 
 
@@ -922,3 +920,21 @@ def test_with_progress_takes_what_progress_takes() -> None:
         wait.with_progress(colour="red")
     with pytest.raises(ValueError, match=r"^log_interval must be positive, in seconds, got 0$"):
         wait.with_progress(log_interval=0)
+
+
+def test_observers_are_imported_when_they_are_asked_for() -> None:
+    """Neither the package nor the module of the observers needs what draws them."""
+    program = (
+        "import sys, conveyor\n"
+        "before = 'conveyor.observers' in sys.modules\n"
+        "import conveyor.observers\n"
+        "print(before, 'TqdmProgress' in dir(conveyor.observers))\n"
+        "conveyor.observers.Progress()\n"
+        "print({'rich', 'tqdm'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False True\nset()\n"
+    with pytest.raises(AttributeError, match="has no attribute 'Nop'"):
+        _ = conveyor.observers.Nop

@@ -421,16 +421,23 @@ async def test_logging_needs_no_timings(caplog: pytest.LogCaptureFixture) -> Non
     assert stream.report().statistics.timings is None
 
 
-def test_a_run_without_anything_to_log_knows_no_log() -> None:
-    """It does not even import what would write it."""
-    program = (
-        "import sys, conveyor; "
-        "print(conveyor.single_task(str).run(range(3)), 'conveyor.observers' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("['0', '1', '2'] False\n", "")
+async def test_a_run_without_anything_to_log_knows_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is made for those that nobody tells anything."""
+    caplog.set_level("WARNING", logger="conveyor")
+    stream = single_task(str)(range(3))
+    assert await stream.collect() == ["0", "1", "2"]
+    assert stream._run is not None
+    assert stream._run.observation._events is None
+
+
+async def test_the_failure_of_a_plain_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With its task and its item, as that of any other."""
+    task = single_task(check)
+    assert task.options.is_plain
+    lines = await lines_of(caplog, task(range(5)))
+    assert lines[1:-1] == ["task 'check', item 3: failed with ValueError; the run ends"]
 
 
 def test_a_program_sees_warnings_and_no_more() -> None:

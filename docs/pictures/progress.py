@@ -1,4 +1,4 @@
-"""Draw the rows that a run shows amid its work, in virtual time: ``progress.py FILE.svg``."""
+"""Draw the rows that a run shows amid its work, in virtual time: ``progress.py DIRECTORY``."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class PipelineContext:
     :param max_error_rate: the same as a fraction of the items that came in, less than 1
     :param min_error_sample: items that have to have come in before ``max_error_rate`` holds
     :param timings: whether to measure where the time goes, for ``stats()`` and ``report()``
-    :param observers: are told what goes on, and so need the timings; see
+    :param observers: are told what goes on, and as a rule need the timings; see
         :meth:`.Pipeline.with_observer`
     :raises TypeError: if a setting is of the wrong type
     :raises ValueError: if a setting is out of its range

@@ -181,6 +181,26 @@ class FailureInfo:
     fate: Fate
 
 
+def is_told(observer: Observer, event: str) -> bool:
+    """
+    Tell whether an observer does something when it is told of an event.
+
+    :param observer: the observer
+    :param event: name of the method
+    """
+    return getattr(getattr(observer, event), "__func__", None) is not getattr(Observer, event)
+
+
+def needs_timings(observer: Observer) -> bool:
+    """
+    Tell whether the calls of a run have to be timed for an observer.
+
+    :param observer: the observer
+    """
+    about_calls = ("stage_started", "call_started", "call_ended")
+    return observer.timings or any(is_told(observer, event) for event in about_calls)
+
+
 def check_observers(observers: object) -> None:
     """
     Check what is to observe a run.
@@ -234,9 +254,12 @@ class Observer:
     its :class:`RunInfo`.
 
     :cvar interval: seconds between two calls of :meth:`tick`; ``None`` for none
+    :cvar timings: whether it wants runs to be timed, so that their statistics and reports have
+        timings. Runs are in any case if it defines one of the methods that are about calls
     """
 
     interval: float | None = None
+    timings: bool = True
 
     def run_started(self, run: RunInfo) -> None:
         """
@@ -302,5 +325,7 @@ class Observer:
         """
 
 
-EVENTS = tuple(name for name in vars(Observer) if name[0] != "_" and name != "interval")
+EVENTS = tuple(
+    name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_")
+)
 """Names of the methods that are called."""

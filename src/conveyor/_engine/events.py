@@ -13,7 +13,7 @@ from anyio import sleep
 
 from ..error_handling import RetryAfter
 from ..observers.run_log import RunLog
-from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo
+from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
 
 if TYPE_CHECKING:
     from ..observing import Fate
@@ -44,10 +44,9 @@ class Events:
         # Only those that do something.
         self._methods = {
             name: [
-                (number, method)
+                (number, getattr(observer, name))
                 for number, observer in enumerate(self._observers)
-                if getattr(method := getattr(observer, name), "__func__", None)
-                is not getattr(Observer, name)
+                if is_told(observer, name)
             ]
             for name in EVENTS
         }

@@ -2,7 +2,8 @@
 What can be seen of a run from outside: its statistics, its report, and what its observers see.
 
 A run without observers and timings has nothing here but two readings of the clock. Whoever is to be
-told of retries and failures is looked up with the first of them.
+told of retries and failures is looked up with the first of them; what times a run, and what takes
+stock of it, is imported with the first one that asks for it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..observing import needs_timings
+from .events import Events
+
 if TYPE_CHECKING:
     from ..observing import Fate
     from ..report import RunOutcome, RunReport
     from ..statistics import RunStatistics
-    from .events import Events
     from .failures import CallFailed
     from .pacing import Pacing
     from .policy import Progress
@@ -44,7 +47,7 @@ class Observation:
         self._is_over = False
         self._told: list[BaseException] = []
         self.watch: RunWatch | None = None
-        if run.context.timings or run.context.observers:
+        if run.context.timings or any(map(needs_timings, run.context.observers)):
             from .watching import RunWatch
 
             self.watch = RunWatch(self.events, run.host.clock, run.stages)
@@ -53,8 +56,6 @@ class Observation:
     def events(self) -> Events:
         """Tells the observers."""
         if self._events is None:
-            from .events import Events
-
             self._events = Events(self._run, self.statistics)
         return self._events
 
@@ -75,12 +76,12 @@ class Observation:
             self.watch.begin(now)
         self._began_at = now
         # What is logged of a run at INFO begins with it; retries and failures look for themselves.
-        if self.watch is not None or logger.isEnabledFor(logging.INFO):
+        if self._run.context.observers or logger.isEnabledFor(logging.INFO):
             self.events.begin()
 
     def start_ticking(self) -> None:
         """The run has its task group."""
-        if self.watch is not None:
+        if self._run.context.observers:
             self.events.start_ticking()
 
     def end(self) -> None:

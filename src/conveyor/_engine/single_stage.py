@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.lowlevel import checkpoint
 
 from .call import Call
-from .failures import RunStopped, examine
+from .failures import CallFailed, RunStopped, examine
 from .isolation import differs, variables_of
 from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
@@ -197,7 +197,7 @@ class SingleStage(Stage):
                 self.run.worker_failed(error, self.name)
             else:
                 error = examine(error, f"task {self.name!r}", self.run)
-                self.run.fail(error, self.origin(slot.index, 1))
+                await self.give_up(slot, CallFailed(error, 1))
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""

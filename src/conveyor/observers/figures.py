@@ -247,6 +247,8 @@ class FiguresObserver(Observer):
     :param figures: where they are summed up
     """
 
+    timings = False
+
     def __init__(self, figures: RunFigures) -> None:
         self._figures = figures
 

@@ -27,8 +27,8 @@ class Metrics(FiguresObserver):
     Export what runs count through OpenTelemetry.
 
     The instruments are asynchronous: whenever a metric reader collects, in its own thread, the
-    counts of the runs that go on are read and added to those of the runs that have ended. The
-    observer does nothing per item. Names begin with ``conveyor.``; figures of a stage have the
+    counts of the runs that go on are read and added to those of the runs that have ended. Nothing
+    is done per item. Names begin with ``conveyor.``; figures of a stage have the
     attribute ``conveyor.task``, and tasks of the same name are one.
 
     One object can be attached to any number of pipelines. All that are made for one provider share

@@ -27,7 +27,7 @@ class PrometheusMetrics(FiguresObserver):
     Show Prometheus what runs count.
 
     Whenever the registry is scraped, in whatever thread, the counts of the runs that go on are read
-    and added to those of the runs that have ended. The observer does nothing per item. The figures
+    and added to those of the runs that have ended. Nothing is done per item. The figures
     are those of :class:`Metrics`, with names as Prometheus wants them: they begin with
     ``conveyor_``, end in ``_seconds`` if they are times and in ``_total`` if they are counted up,
     and have the label ``task`` if they are about a stage.

@@ -59,6 +59,8 @@ class Tracing(Observer):
     :raises ValueError: if *sample_calls* is out of its range
     """
 
+    timings = False
+
     def __init__(
         self,
         tracer_provider: TracerProvider | None = None,

@@ -23,7 +23,7 @@ FAULTS = [
         "a failing call is swallowed",
         "_engine/single_stage.py",
         '                error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                self.run.fail(error, self.origin(slot.index, 1))\n",
+        "                await self.give_up(slot, CallFailed(error, 1))\n",
         '                examine(error, f"task {self.name!r}", self.run)\n'
         "                self.discard(slot)\n"
         "                self.retire()\n",
@@ -68,9 +68,9 @@ FAULTS = [
     ),
     Fault(
         "an item's value stands in the note on its error",
-        "_engine/single_stage.py",
-        "self.origin(slot.index, 1)",
-        "self.origin(slot.value, 1)",
+        "_engine/routing.py",
+        "stage.origin(item[1], failed.attempts",
+        "stage.origin(item[0], failed.attempts",
         ("test_errors.py::test_the_note_names_task_index_and_attempts",),
     ),
     Fault(

@@ -254,7 +254,6 @@ FAULTS = [
         "        return self._final or self._timings_at(self.clock())\n",
         "        return self._timings_at(self.clock())\n",
         TIMINGS,
-        simulated=True,
     ),
     Fault(
         "a look into a cache is not work",
@@ -304,7 +303,6 @@ FAULTS = [
         "        self._state = self.elapsed, None\n",
         "        self._state = self._state[0], None\n",
         TIMINGS,
-        simulated=False,
     ),
     Fault(
         "quantiles are those of the next bucket",

@@ -94,7 +94,7 @@ FAULTS = [
     Fault(
         "log: the begin of a run that nobody observes is not logged",
         "_engine/observation.py",
-        "        if self.watch is not None or logger.isEnabledFor(logging.INFO):\n",
+        "        if self._run.context.observers or logger.isEnabledFor(logging.INFO):\n",
         "        if self.watch is not None:\n",
         (f"{TESTS}::test_every_run_is_logged",),
     ),
@@ -108,7 +108,7 @@ FAULTS = [
     Fault(
         "log: every run is made ready for logging",
         "_engine/observation.py",
-        "        if self.watch is not None or logger.isEnabledFor(logging.INFO):\n",
+        "        if self._run.context.observers or logger.isEnabledFor(logging.INFO):\n",
         "        if True:\n",
         (f"{TESTS}::test_a_run_without_anything_to_log_knows_no_log",),
     ),
