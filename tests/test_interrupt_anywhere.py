@@ -29,7 +29,7 @@ import pytest
 import trio
 
 import conveyor
-from conveyor import Pipeline, batch_task, single_task
+from conveyor import Observer, Pipeline, RunReport, batch_task, single_task
 from conveyor._engine.batch_stage import BatchStage
 from conveyor._engine.handoff import Handoff
 from conveyor._engine.run import Run
@@ -39,6 +39,7 @@ from conveyor._engine.stage import Stage
 from conveyor._engine.winding_down import WindingDown
 from conveyor._engine.window import Window
 from conveyor._engine.workers import WorkerPool
+from conveyor.observing import RunInfo
 from conveyor.testing import backend_options
 from conveyor.testing.clock import watched
 
@@ -55,6 +56,7 @@ class Alive:
         self.is_failing = is_failing
         self.is_blocked = False
         self.failure = "fast"
+        self.observers: list[Observer] = []
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -107,7 +109,9 @@ class Alive:
             single_task(concurrency_limit=2)(self.generate),
             single_task(in_order=True)(lambda item: item),
         )
-        return pipeline.with_context(max_in_flight=6, failure=self.failure)(self.source())
+        return pipeline.with_context(
+            max_in_flight=6, failure=self.failure, observers=self.observers
+        )(self.source())
 
 
 async def plain(alive: Alive) -> None:
@@ -143,6 +147,33 @@ async def timed_out(alive: Alive) -> None:
 async def in_order(alive: Alive) -> None:
     """Let earlier items be finished before a failure is raised."""
     alive.failure = "in_order"
+    await block(alive)
+
+
+class Beginnings(Observer):
+    """Counts runs that have begun and not ended."""
+
+    interval = 0.07
+
+    def __init__(self, alive: Alive) -> None:
+        self.alive = alive
+        self.has_begun = False
+
+    def run_started(self, run: RunInfo) -> None:
+        self.alive.open += 1
+        self.has_begun = True
+
+    def run_ended(self, run: RunInfo, report: RunReport) -> None:
+        # The interrupt may have struck before anybody could be told of the beginning.
+        self.alive.open -= self.has_begun
+
+    def tick(self, run: RunInfo) -> None:
+        run.stats()
+
+
+async def observed(alive: Alive) -> None:
+    """Let somebody be told of the run, and time it."""
+    alive.observers.append(Beginnings(alive))
     await block(alive)
 
 
@@ -315,6 +346,7 @@ def is_ours(code: CodeType) -> bool:
         (collect, False, 53),
         (in_order, False, 53),
         (in_order, True, 13),
+        (observed, False, 101),
     ],
 )
 def test_an_interrupt_of_any_part_ends_the_run(

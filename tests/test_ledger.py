@@ -368,4 +368,5 @@ async def test_statistics_survive_a_failure() -> None:
     with pytest.raises(Boom):
         await stream.collect()
     (stage,) = stream.stats().stages
-    assert (stage.items_in, stage.calls, stream.stats().items_out) == (4, 4, 3)
+    assert stage.items_in == stream.stats().items_in > 4
+    assert (stage.calls, stream.stats().items_out) == (4, 3)

@@ -25,7 +25,8 @@ from .describe import (
     is_source,
     shown_name,
 )
-from .report import RunReport, seconds
+from .report import RunReport
+from .report_table import seconds
 
 if TYPE_CHECKING:
     from .base_task import BaseTask
@@ -116,7 +117,7 @@ def _check_report(report: RunReport | None, plans: Sequence[StagePlan]) -> None:
 def _bottleneck(report: RunReport | None, plans: Sequence[StagePlan]) -> str | None:
     """Return the name of the node that limits the run."""
     bottleneck = None if report is None else report.bottleneck
-    if bottleneck is None:
+    if bottleneck is None or bottleneck.kind == "window":
         return None
     ends = {"source": "source" if _has_source(plans) else "task0", "consumer": "results"}
     return ends.get(bottleneck.kind, f"task{bottleneck.position}")

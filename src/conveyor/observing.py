@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .report import RunReport
@@ -217,6 +219,27 @@ def check_observers(observers: object) -> None:
             raise TypeError(
                 f"an observer must be an instance of a subclass of Observer, got {each!r}{hint}"
             )
+        _check_methods(each)
+
+
+def _check_methods(observer: Observer) -> None:
+    name = type(observer).__name__
+    for event in EVENTS:
+        method = getattr(observer, event)
+        if not callable(method):
+            raise TypeError(f"{name}.{event} must be a method, got {method!r}")
+        if iscoroutinefunction(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
+            raise TypeError(
+                f"{name}.{event} must be a plain method, since observers are called and not "
+                f"awaited; write def {event}(self, ...), without async and without yield"
+            )
+    interval: Any = observer.interval
+    if interval is None:
+        return
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        raise TypeError(f"{name}.interval must be a number of seconds or None, got {interval!r}")
+    if not 0 < interval < inf:
+        raise ValueError(f"{name}.interval must be more than 0 and finite, got {interval!r}")
 
 
 class Observer:
@@ -300,3 +323,9 @@ class Observer:
         :param run: the run
         :param report: how it went
         """
+
+
+EVENTS = tuple(
+    name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_")
+)
+"""Names of the methods that are called."""

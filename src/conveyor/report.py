@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from .report_table import number, seconds, table_of
+
 if TYPE_CHECKING:
     from .observing import StageInfo
     from .statistics import RunStatistics, StageStatistics, StageTimings
@@ -21,6 +23,10 @@ RunOutcome = Literal["running", "completed", "failed", "stopped"]
 LEAST_SHARE = 0.4
 """Of the run's time that something must have taken up to be called its bottleneck."""
 
+MOST_BLOCKING = 0.8
+"""Of the time of a stage's calls; where the event loop stood still for more, more calls at once
+cannot help."""
+
 MOST_CPU = 0.75
 """Of one processor; where more is used, what is computed takes the time, and not the waiting."""
 
@@ -30,14 +36,15 @@ class Bottleneck:
     """
     What a run has waited for most.
 
-    :ivar kind: ``"source"``, ``"stage"`` or ``"consumer"``
+    :ivar kind: ``"source"``, ``"stage"``, ``"consumer"`` or, if it held all the items that it may
+        and none of the three was busy, ``"window"``
     :ivar position: of the stage, if it is one
     :ivar task_name: of the stage
     :ivar share: of the run's time for which it could do no more, up to 1
     :ivar advice: what to change
     """
 
-    kind: Literal["source", "stage", "consumer"]
+    kind: Literal["source", "stage", "consumer", "window"]
     position: int | None
     task_name: str | None
     share: float
@@ -74,6 +81,8 @@ class RunReport:
             *(self._stage(stage, duration) for stage in self.stages),
         ]
         worst = max(candidates, key=lambda each: each.share)
+        if worst.share < LEAST_SHARE:
+            worst = self._window(timings.source_blocked / duration)
         return worst if worst.share >= LEAST_SHARE else None
 
     @property
@@ -121,14 +130,31 @@ class RunReport:
             "from_thread().",
         )
 
+    def _window(self, share: float) -> Bottleneck:
+        return Bottleneck(
+            "window",
+            None,
+            None,
+            share,
+            f"The window limits this run: for {share:.0%} of the time it held as many items as it "
+            f"may ({self.statistics.window:,}), although no task had all the calls that it may "
+            "have. Raise max_in_flight; or, if one slow item keeps the others waiting for their "
+            "turn, take the results as they are completed.",
+        )
+
     def _stage(self, stage: StageInfo, duration: float) -> Bottleneck:
         counts = self.statistics.stages[stage.position]
         timings = counts.timings
         assert timings is not None
+        # A call that lets nothing else run cannot be helped by more of its kind.
+        is_stuck = timings.blocking >= MOST_BLOCKING * timings.saturated
         reasons: list[tuple[float, Callable[[], str]]] = [
-            (timings.saturated / duration, lambda: self._saturated(stage, counts, timings)),
-            (timings.held / duration, lambda: _held(stage)),
             (timings.blocking / duration, _blocking),
+            (timings.held / duration, lambda: _held(stage)),
+            (
+                0.0 if is_stuck else timings.saturated / duration,
+                lambda: self._saturated(stage, counts, timings),
+            ),
         ]
         share, explain = max(reasons, key=lambda each: each[0])
         beginning = f"Task {stage.task_name!r} limits this run: for {share:.0%} of the time "
@@ -138,32 +164,28 @@ class RunReport:
         if stage.kind == "process":
             return "it worked on the stream. Make it quicker, or split it into tasks."
         limit = counts.limit
-        calls = "its one call was" if limit == 1 else f"all of its {limit} calls were"
+        calls = "its one call was" if limit == 1 else f"all of its {limit:,} calls were"
         median = "" if timings.latency is None else f" (median {seconds(timings.latency.p50)})"
-        return f"{calls} in flight{median}. " + " ".join(self._cures(stage, counts))
+        return f"{calls} in flight{median}. {self._cure(stage, counts)}"
 
-    def _cures(self, stage: StageInfo, counts: StageStatistics) -> list[str]:
-        mean = counts.mean_batch_size
-        cures: list[str] = []
-        if mean is not None and mean >= 0.8 * counts.batch_size:
-            cures.append(f"Let its batches be larger (max_size={counts.batch_size}).")
+    def _cure(self, stage: StageInfo, counts: StageStatistics) -> str:
+        larger = _larger_batches(counts)
         if stage.is_adaptive:
-            cures.append(f"Its Adaptive limit has come to {counts.limit}; more does not help.")
-        elif self._computes:
-            cures.append(
+            found = f"Its Adaptive limit has come to {counts.limit:,}, so more would not help: "
+            return found + _either([larger, "make its calls shorter"])
+        if self._computes:
+            return (
                 "The process computes all the time, so more calls at once do not help as long as "
                 "they share its interpreter: let other processes do the work, with "
                 "anyio.to_process.run_sync()."
             )
-        else:
-            also = "Or raise" if cures else "Raise"
-            cures.append(
-                f"{also} its concurrency_limit ({counts.limit}), or make its calls shorter."
-            )
-        return cures
+        more = f"raise its concurrency_limit ({counts.limit:,} at present)"
+        cure = _either([larger, more, "make its calls shorter"])
+        return cure[0].upper() + cure[1:]
 
     def __str__(self) -> str:
-        return "\n".join([self._headline, "", *self._table(), "", self.advice])
+        table = [*table_of(self.statistics.stages), ""] if self.stages else []
+        return "\n".join([self._headline, *self._waits(), "", *table, self.advice])
 
     @property
     def _headline(self) -> str:
@@ -177,29 +199,53 @@ class RunReport:
         error = "" if self.error is None else f" with {type(self.error).__name__}"
         return (
             f"pipeline {ending} {seconds(counts.duration)}{error}: "
-            f"{counts.items_in:,} items in, {counts.items_out:,} out"
+            f"{counts.items_in:,} item{'' if counts.items_in == 1 else 's'} in, "
+            f"{counts.items_out:,} out"
         )
 
-    def _table(self) -> list[str]:
-        """Return the lines of a table of the stages, without columns that say nothing."""
-        rows = self.statistics.stages
-        columns = [
-            ["task", *(row.task_name for row in rows)],
-            *(
-                [title, *map(show, rows)]
-                for title, show, is_rare in _COLUMNS
-                if not is_rare or any(show(row) not in ("0", "") for row in rows)
-            ),
-        ]
-        widths = [max(map(len, column)) for column in columns]
-        lines: list[str] = []
-        for cells in zip(*columns, strict=True):
-            name, *figures = (
-                cell.ljust(width) if place == 0 else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            )
-            lines.append("  ".join([name, *figures]))
-        return lines
+    def _waits(self) -> list[str]:
+        """Return a line on what is not of one stage, if it was timed."""
+        timings = self.statistics.timings
+        if timings is None:
+            return []
+        peak = timings.peak_memory
+        memory = "" if peak is None else f", peak memory {number(peak / 1e6)} MB"
+        source = f"{seconds(timings.source_wait)} for the source"
+        room = f"{seconds(timings.source_blocked)} for room"
+        consumer = f"consumer waited {seconds(timings.consumer_wait)}"
+        cpu = f"processor time {seconds(timings.cpu)}"
+        return [f"waited {source}, {room}, {consumer}; {cpu}{memory}"]
+
+
+def _either(phrases: Sequence[str]) -> str:
+    """Join what there is of the phrases to the end of a sentence."""
+    *others, last = [phrase for phrase in phrases if phrase]
+    return f"{', '.join(others)} or {last}." if others else f"{last}."
+
+
+def _larger_batches(counts: StageStatistics) -> str:
+    """Say what keeps batches from being larger, by what lets most of them leave."""
+    triggers = {why: number for why, number in counts.triggers.items() if why != "end"}
+    if not triggers:
+        return ""
+    commonest = max(triggers, key=lambda why: triggers[why])
+    mean = f"{number(counts.mean_batch_size or 0)} items on average"
+    return {
+        "size": f"let its batches hold more than {counts.batch_size:,} items (max_size)",
+        "weight": f"let its batches weigh more (max_weight; {mean})",
+        "age": f"let its batches wait longer to fill up (max_wait; {mean})",
+        "room": f"let the run hold more items, so that batches fill up (max_in_flight; {mean})",
+    }[commonest]
+
+
+# What calls wait for, and what to do about it.
+_BRAKES = {
+    "rate_limit": ("its rate_limit", "raise its rate_limit, if the other side can take more"),
+    "circuit breaker": ("its circuit breaker", "see why so many of its calls fail"),
+    "key": ("earlier items of their key", "choose a key that fewer items share"),
+    "cache": ("equal items before them", "let fewer of those come together"),
+    "max_parallelism": ("the run's max_parallelism", "raise max_parallelism"),
+}
 
 
 def _held(stage: StageInfo) -> str:
@@ -208,8 +254,9 @@ def _held(stage: StageInfo) -> str:
             "its calls waited, since errors asked for a pause (RetryAfter). Call less often, with "
             "a rate_limit."
         )
-    brakes = " or ".join(stage.brakes)
-    return f"its calls waited for its {brakes}. Allow more there, if others can take it."
+    waits, cures = zip(*[_BRAKES[brake] for brake in stage.brakes], strict=True)
+    cure = "; or ".join(cures)
+    return f"its calls waited for {' or '.join(waits)}. {cure[0].upper()}{cure[1:]}."
 
 
 def _blocking() -> str:
@@ -217,66 +264,3 @@ def _blocking() -> str:
         "the event loop stood still in its function, which is not async. Let it run in a worker "
         "thread, with anyio.to_thread.run_sync(), or in a process if it computes."
     )
-
-
-def seconds(value: float) -> str:
-    """
-    Write a time for people.
-
-    :param value: in seconds
-    """
-    if value >= 100:
-        return f"{value:,.0f} s"
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-6:.3g} us" if value else "0"
-
-
-def _count(name: str) -> Callable[[StageStatistics], str]:
-    return lambda row: f"{getattr(row, name):,}"
-
-
-def _time(name: str) -> Callable[[StageStatistics], str]:
-    return lambda row: "" if row.timings is None else seconds(getattr(row.timings, name))
-
-
-def _quantile(name: str) -> Callable[[StageStatistics], str]:
-    def show(row: StageStatistics) -> str:
-        """Return the figure of one row."""
-        latency = None if row.timings is None else row.timings.latency
-        return "" if latency is None else seconds(getattr(latency, name))
-
-    return show
-
-
-def _batch_size(row: StageStatistics) -> str:
-    return "" if row.mean_batch_size is None else f"{row.mean_batch_size:.3g}/{row.batch_size}"
-
-
-# title, what it shows of a row, whether to leave it out if it is nothing in all of them
-_COLUMNS: Sequence[tuple[str, Callable[[StageStatistics], str], bool]] = (
-    ("in", _count("items_in"), False),
-    ("out", _count("items_out"), False),
-    ("calls", _count("calls"), False),
-    *(
-        (name.replace("_", " "), _count(name), True)
-        for name in (
-            "filtered",
-            "skipped",
-            "diverted",
-            "failed",
-            "dropped",
-            "retried",
-            "hedged",
-            "fallbacks",
-            "cache_hits",
-            "in_flight",
-            "queued",
-        )
-    ),
-    ("limit", _count("limit"), False),
-    ("batch", _batch_size, True),
-    *((name, _time(name), True) for name in ("busy", "saturated", "held", "blocked", "starved")),
-    *((name, _quantile(name), True) for name in ("p50", "p95", "p99")),
-)

@@ -47,9 +47,10 @@ class StageTimings:
     took; not what their generators waited for room.
 
     Every moment of the run is in one of the others. ``saturated``: as many calls were in flight as
-    may be. ``held``: calls waited for a ``rate_limit``, a circuit breaker, a pause or the run's
-    ``max_parallelism``. ``blocked``: there was nothing to call, or no room for the results, since
-    the stages that follow, or the consumer, did not keep up and the window was full. ``starved``:
+    may be. ``held``: calls waited for a ``rate_limit``, a circuit breaker, a pause, another item of
+    their ``key`` or the run's ``max_parallelism``. ``blocked``: there was no room for the results,
+    or nothing to call since the window was full of items that this stage and those before it were
+    done with. ``starved``:
     there was too little to call, since nothing came from before.
 
     ``blocking`` is for how long the event loop stood still in the function: nearly all of the calls
@@ -106,7 +107,8 @@ class StageStatistics:
     """
     Counts of one stage; items unless it says otherwise.
 
-    ``items_in`` were taken in, ``filtered`` gave ``None``, ``skipped`` failed and were left out,
+    ``items_in`` have come in, those that are ``queued`` included. ``filtered`` gave ``None``,
+    ``skipped`` failed and were left out,
     ``diverted`` failed and left into ``failures``, ``failed`` are in the outcomes as a failure,
     ``dropped`` were too few at the end for a batch. ``calls`` is the number of items, or batches,
     that the function was called with, or would have been but for an open circuit breaker; repeated

@@ -239,6 +239,8 @@ class LaneWatch:
         """The one that is called is the most urgent of those that are ready."""
         if spec not in self.journal.idleness.prompt or text not in self.waiting:
             return
+        if self.journal.is_winding_down:
+            return  # those that are later than a failure may have been dropped
         # An item that has been taken when a limit falls waits for its share, and begins before
         # those that come meanwhile.
         if spec.adaptive is not None:

@@ -21,6 +21,7 @@ from .consumers import LONG, Consumer, collect_garbage, current_backend
 from .scenario import Scenario
 from .sources import SourceFactory
 from .stages import Stages
+from .watching import Watch
 from .world import Journal, World
 
 __all__ = ["Report", "simulate"]
@@ -69,7 +70,8 @@ async def _play(world: World, problems: list[str]) -> None:
         loop.set_debug(False)
     before = _tasks()
     stages = Stages(world)
-    pipeline = stages.pipeline()
+    watch = Watch(world)
+    pipeline = watch.attach(stages.pipeline())
     statistics: list[RunStatistics | None] = []
     async with anyio.create_task_group() as feeders:
         sources = [SourceFactory(journal, feeders) for journal in world.journals]
@@ -91,6 +93,7 @@ async def _play(world: World, problems: list[str]) -> None:
         except RuntimeError:
             statistics.append(None)  # it has not begun
     problems += world.rescuers.check(statistics)
+    problems += watch.problems()
     if _tasks() != before:
         problems.append(f"{_tasks() - before} task(s) still alive")
     for journal, stats in zip(world.journals, statistics, strict=True):

@@ -27,6 +27,14 @@ class BatchSlot(Slot):
         self.slots = slots
         self._spare = len(value) - 1
 
+    def halves(self) -> tuple[BatchSlot, BatchSlot]:
+        """Return two slots that hold the items, at least two, between them."""
+        middle = len(self.value) // 2
+        return (
+            BatchSlot(self.value[:middle], self.slots[:middle]),
+            BatchSlot(self.value[middle:], self.slots[middle:]),
+        )
+
     def take_spare(self, wanted: int) -> int:
         """
         Use up places that the slot has beside its own.

@@ -18,8 +18,9 @@ from anyio import current_time
 
 from ..error_handling import SKIP
 from .batch_call import BatchCall, Parts
+from .batch_figures import BatchFigures
 from .batch_slot import BatchSlot
-from .batching import Batch, Batcher
+from .batching import Batch, Batcher, is_due
 from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
@@ -27,7 +28,6 @@ from .failures import CallFailed
 from .isolation import differs
 from .kinds import EXPANDED
 from .sequence import Chain, Slot
-from .stage import Stage
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("conveyor")
 
 
-class BatchStage(Stage):
+class BatchStage(BatchFigures):
     """
     Gather items into batches and call the function with each; at most ``limit`` calls at a time.
 
@@ -73,40 +73,6 @@ class BatchStage(Stage):
         :param function: the user's, side inputs bound
         """
         return BatchCall(function, self.plan.options, self, self.adaptive)
-
-    @property
-    def batch_size(self) -> int:
-        """Items in a full batch at present."""
-        return self.batcher.max_size
-
-    @property
-    def queued(self) -> int:
-        """Items that are being gathered, or wait in full batches."""
-        return len(self.batcher)
-
-    @property
-    def oldest(self) -> Slot | None:
-        """The item that has waited for a batch for longest, if there is one."""
-        return self.batcher.oldest
-
-    @property
-    def items_taken(self) -> int:
-        """Items that have come in so far: those in batches, gathering, and dropped."""
-        return self.counters.merged + self.counters.dropped + len(self.batcher)
-
-    @property
-    def items_done(self) -> int:
-        """Items that have gone through so far; batches in flight are taken to be average ones."""
-        share = self.calls_unfinished / max(1, self.counters.taken)
-        return self.counters.dropped + round(self.counters.merged * (1 - share))
-
-    def accounts_for(self, given: int) -> int:
-        """
-        Count the items in batches and those dropped at the end.
-
-        :param given: how many there should be
-        """
-        return self.counters.merged + self.counters.dropped
 
     @property
     def is_idle(self) -> bool:
@@ -178,6 +144,7 @@ class BatchStage(Stage):
     def stop(self) -> None:
         """Start no further call."""
         super().stop()
+        self._forgotten += len(self.batcher)
         self.batcher.clear()
 
     def forget(self, dropped: Collection[Slot]) -> set[Slot]:
@@ -188,6 +155,7 @@ class BatchStage(Stage):
         """
         passing = 0 if self._bypass is None else self._bypass.clear()
         self.run.window.release(len(self.batcher) + passing)
+        self._forgotten += len(self.batcher)
         self.batcher.clear()
         return set()
 
@@ -199,14 +167,16 @@ class BatchStage(Stage):
         batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
+            if not is_due(batcher, current_time() if batcher.timed else 0.0):
+                slot = None  # no object of the user's is kept alive meanwhile
+                await self._wait()
+                continue
             self._pausing += 1
             pacing = await call.begin()
             self._pausing -= 1
             batch = batcher.take(current_time() if batcher.timed else 0.0)
             if batch is None:
                 pacing.end()
-                slot = None  # no object of the user's is kept alive meanwhile
-                await self._wait()
                 continue
             slot = self._open_batch(batch)
             del batch
@@ -314,14 +284,16 @@ class BatchStage(Stage):
                     await self.settle(part, result)
             elif failed.decision is SKIP and len(part.value) > 1 and not expansion.passed_on:
                 pending += self._halves(part)
+                self._parts += 1
+                continue
             else:
                 await self.give_up(part, failed)
+            if pending and not self.run.stopping:
+                self._parts -= 1
 
     def _halves(self, part: BatchSlot) -> list[BatchSlot]:
         """Put two slots in the place of one, and return the second and the first."""
-        middle = len(part.value) // 2
-        first = BatchSlot(part.value[:middle], part.slots[:middle])
-        second = BatchSlot(part.value[middle:], part.slots[middle:])
+        first, second = part.halves()
         self.insert(part, first)
         self.insert(part, second)
         # They share the places of its items; its own is given back as it leaves.

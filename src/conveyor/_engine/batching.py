@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from ..statistics import BatchTrigger
+    from .grouping import GroupingBatcher
 
 T = TypeVar("T")
 
@@ -102,7 +103,10 @@ class Batcher(Generic[T]):
     @property
     def oldest(self) -> T | None:
         """The first of the items that are here, if there are any."""
-        return self._items[0] if self._items else None
+        try:
+            return self._items[0]  # rather than asking first: another thread may ask, too
+        except IndexError:
+            return None
 
     @property
     def leaving(self) -> int:
@@ -173,3 +177,16 @@ class Batcher(Generic[T]):
                 for _ in range(size):
                     self._arrivals.popleft()
         return Batch(items, trigger)
+
+
+def is_due(batcher: Batcher[Any] | GroupingBatcher[Any], now: float) -> bool:
+    """
+    Tell whether a batch may leave.
+
+    :param batcher: any
+    :param now: clock reading, needed only if ``timed``
+    """
+    if batcher.full:
+        return True
+    deadline = batcher.deadline
+    return deadline is not None and deadline <= now

@@ -238,7 +238,10 @@ class Call(Deciding):
         """Wait until an attempt may begin that may not at once."""
         admission = self._admission.wait(item, pacing)
         try:
-            await (admission if self._stage is None else self._stage.admitted(admission))
+            if self._stage is None or pacing.place is None:
+                await admission  # what is beside the call, or in place of it, does not stop it
+            else:
+                await self._stage.admitted(admission, pacing)
         except BaseException as broken:
             pacing.end()
             examined = self._examined(broken, "rate_limit of ")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import sleep
 
+from ..error_handling import RetryAfter
 from ..observers.run_log import RunLog
-from ..observing import FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
+from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
 
 if TYPE_CHECKING:
     from ..observing import Fate
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 logger = logging.getLogger("conveyor")
-
-_METHODS = [
-    name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_")
-]
 
 
 class Events:
@@ -51,7 +48,7 @@ class Events:
                 for number, observer in enumerate(self._observers)
                 if is_told(observer, name)
             ]
-            for name in _METHODS
+            for name in EVENTS
         }
         # What one has set for a call is set back when what the next has set on top of it has been.
         self._methods["call_ended"].reverse()
@@ -64,12 +61,18 @@ class Events:
 
         :param event: name of the method
         :param args: for it
+        :raises BaseException: what is to end the program, once all have been told
         """
+        ending: BaseException | None = None
         for number, method in self._methods[event]:
             try:
                 method(*args)
             except Exception as error:
                 self._log(number, event, error)
+            except BaseException as error:
+                ending = ending or error
+        if ending is not None:
+            raise ending
 
     def _log(self, number: int, event: str, error: Exception) -> None:
         """Say that an observer has failed, once; without the message, which may hold a value."""
@@ -105,6 +108,8 @@ class Events:
                 method(self.run)
             except Exception as error:
                 self._log(number, "tick", error)
+            except BaseException as error:
+                return self._run.fail(error, "raised by an observer")
 
     def end(self, report: RunReport) -> None:
         """
@@ -124,6 +129,9 @@ class Events:
         """
         assert progress.error is not None
         call = None if pacing.watched is None else pacing.watched.info
+        delay = progress.delay
+        if delay is None:  # it waits with all others of the stage
+            delay = progress.error.seconds if isinstance(progress.error, RetryAfter) else 0.0
         self.tell(
             "call_retried",
             RetryInfo(
@@ -131,7 +139,7 @@ class Events:
                 self._info_of(stage),
                 () if pacing.place is None else stage.indexes_in(pacing.place),
                 progress.calls,
-                progress.delay or 0.0,
+                delay,
                 progress.error,
                 call,
             ),
@@ -173,7 +181,8 @@ def stage_info(run: Run, position: int) -> StageInfo:
     brakes = {
         "rate_limit": options.rate_limit,
         "circuit breaker": options.circuit_breaker,
-        "key": options.lane_key,
+        "key": options.key,
+        "cache": options.cache if options.key is None else None,
         "max_parallelism": run.limiter,
     }
     return StageInfo(

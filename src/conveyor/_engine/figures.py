@@ -26,6 +26,8 @@ class Figures(Expander):
     adaptive: AdaptiveLimit | None
     _admitting: int = 0
     _unfinished: int = 0
+    _forgotten: int = 0
+    _parts: int = 0  # of batches that have failed, still to be called
 
     @property
     def present_limit(self) -> int:
@@ -40,7 +42,7 @@ class Figures(Expander):
     @property
     def queued(self) -> int:
         """Items that wait for a call."""
-        return self._admitting
+        return 0 if self.run.stopping else self.waiting + self._admitting
 
     def has_queued(self, slot: Slot) -> bool:
         """
@@ -61,9 +63,19 @@ class Figures(Expander):
         return None
 
     @property
+    def waiting(self) -> int:
+        """Items that have come in, and have not been taken for a call."""
+        return 0
+
+    @property
+    def items_taken(self) -> int:
+        """Items that have come in so far."""
+        return self.counters.taken + self.waiting + self._forgotten
+
+    @property
     def items_given(self) -> int:
         """Items that have been passed on so far."""
-        return self.counters.passed_on - self.calls_unfinished
+        return self.counters.passed_on - self.calls_unfinished - self._parts
 
     @property
     def items_done(self) -> int:

@@ -142,12 +142,10 @@ class GroupingBatcher(Generic[T]):
     @property
     def oldest(self) -> T | None:
         """The first item of the batch that leaves first as a rule, if there is any."""
-        for batch, _ in self._sealed:
-            first: T = batch.items[0]
-            return first
-        for opened in self._open.values():
-            return opened.items[0]
-        return None
+        # Another thread may ask, so nothing is iterated while it may change.
+        batches = [batch.items for batch, _ in self._sealed.copy()]
+        batches += [batch.items for batch in [*self._open.values()]]
+        return batches[0][0] if batches else None
 
     @property
     def leaving(self) -> int:

@@ -185,9 +185,9 @@ class KeyedStage(UrgentStage):
         return self._line.waiting > 0
 
     @property
-    def queued(self) -> int:
-        """Items that wait for a call, or for another of their key."""
-        return super().queued + self._line.waiting
+    def waiting(self) -> int:
+        """Items that have come in, and have not been taken for a call."""
+        return super().waiting + self._line.waiting
 
     def has_queued(self, slot: Slot) -> bool:
         """
@@ -203,11 +203,24 @@ class KeyedStage(UrgentStage):
 
         :param slot: of the stage's chain
         """
-        if self.watch is not None:
-            self.watch.charge()
         self.queue.append(slot)
+        self._update_watch()
         if self.wakeable and self.queue:
             self.summon()
+
+    def put_all(self, slots: list[Slot]) -> None:
+        """
+        Queue several slots.
+
+        :param slots: of the stage's chain, at least one
+        """
+        super().put_all(slots)
+        self._update_watch()
+
+    def _update_watch(self) -> None:
+        """An item may wait for another one of its key, or does so no longer."""
+        if self.watch is not None:
+            self.watch.update()
 
     async def serve(self, call: Call, slot: Slot, pacing: Pacing) -> None:
         """
@@ -224,11 +237,13 @@ class KeyedStage(UrgentStage):
             await super().serve(call, slot, pacing)
         finally:
             self._line.finish(lane, index)
+            self._update_watch()
 
     async def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Any:
         """Make one call, unless an item of the same key has failed and that halts the key."""
         # Before the slot is passed on, after which it may be used again.
         lane = self._line.claim(slot)
+        self._update_watch()
         if lane.is_halted:
             self.counters.uncalled += 1
             error = KeyHaltedError(f"task {self.name!r}: an earlier item of the same key failed")

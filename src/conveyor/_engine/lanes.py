@@ -94,13 +94,14 @@ class LaneQueue(Generic[T]):
     An item is in it once at most, and hashable.
     """
 
-    __slots__ = ("_arrivals", "_lane_of", "_lanes", "_ready")
+    __slots__ = ("_arrivals", "_lane_of", "_lanes", "_ready", "_unclaimed")
 
     def __init__(self) -> None:
         self._ready: list[tuple[float, int, T]] = []
         self._arrivals = 0
         self._lanes: dict[Hashable, Lane] = {}
         self._lane_of: dict[T, Lane] = {}
+        self._unclaimed = 0  # that have been taken
 
     def __len__(self) -> int:
         """Count the items that are ready."""
@@ -113,7 +114,7 @@ class LaneQueue(Generic[T]):
     @property
     def waiting(self) -> int:
         """Count the items that wait for another one of their key, where all have keys."""
-        return len(self._lane_of) - len(self._ready)
+        return max(0, len(self._lane_of) - len(self._ready) - self._unclaimed)
 
     def holds(self, item: T) -> bool:
         """
@@ -164,7 +165,9 @@ class LaneQueue(Generic[T]):
 
         :raises IndexError: if none is ready
         """
-        return heappop(self._ready)[2]
+        item = heappop(self._ready)[2]
+        self._unclaimed += 1
+        return item
 
     def remove(self, item: T) -> None:
         """
@@ -174,6 +177,7 @@ class LaneQueue(Generic[T]):
         """
         self._ready = [each for each in self._ready if each[2] is not item]
         heapify(self._ready)
+        self._unclaimed += 1
 
     def lane_of(self, item: T) -> Lane:
         """
@@ -189,6 +193,7 @@ class LaneQueue(Generic[T]):
 
         :param item: may be added anew from now on
         """
+        self._unclaimed -= 1
         return self._lane_of.pop(item)
 
     def release(self, lane: Lane) -> None:
@@ -235,6 +240,7 @@ class LaneQueue(Generic[T]):
         """Forget everything."""
         self._ready.clear()
         self._lane_of.clear()
+        self._unclaimed = 0
         for lane in self._lanes.values():
             lane.waiting = None
         self._lanes.clear()

@@ -37,14 +37,15 @@ class Observation:
     :ivar watch: times it, if somebody asked for that
     """
 
-    __slots__ = ("_began_at", "_ended_at", "_events", "_run", "_told", "watch")
+    __slots__ = ("_began_at", "_ended_at", "_events", "_is_over", "_run", "_told", "watch")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._events: Events | None = None
         self._began_at: float | None = None
         self._ended_at: float | None = None
-        self._told: BaseException | None = None
+        self._is_over = False
+        self._told: list[BaseException] = []
         self.watch: RunWatch | None = None
         if run.context.timings or any(map(needs_timings, run.context.observers)):
             from .watching import RunWatch
@@ -70,9 +71,10 @@ class Observation:
 
     def begin(self) -> None:
         """The run begins; in the context that all it calls will see."""
-        self._began_at = self._run.host.clock()
+        now = self._run.host.clock()
         if self.watch is not None:
-            self.watch.begin()
+            self.watch.begin(now)
+        self._began_at = now
         # What is logged of a run at INFO begins with it; retries and failures look for themselves.
         if self._run.context.observers or logger.isEnabledFor(logging.INFO):
             self.events.begin()
@@ -83,17 +85,22 @@ class Observation:
             self.events.start_ticking()
 
     def end(self) -> None:
-        """Everything in the run has ended; idempotent."""
-        if self._began_at is None or self._ended_at is not None:
+        """Everything in the run has ended; idempotent, and goes on if it was broken off."""
+        if self._began_at is None or self._is_over:
             return
-        self._ended_at = self._run.host.clock()
-        failure = self._run.failure
+        if self._ended_at is None:
+            self._ended_at = self._run.host.clock()
         if self.watch is not None:
-            self.watch.finish()
-        if self._events is not None:
-            if failure is not None and failure is not self._told:
-                self._events.failed(None, (), 0, failure, "fail")
-            self._events.end(self.report())
+            self.watch.finish(self._ended_at)
+        report = None if self._events is None else self.report()
+        failure, told = self._run.failure, self._told
+        self._is_over, self._told = True, []
+        if self._events is not None and report is not None:
+            try:
+                if failure is not None and not any(each is failure for each in told):
+                    self._events.failed(None, (), 0, failure, "fail")
+            finally:
+                self._events.end(report)
 
     # What happens to items
 
@@ -122,7 +129,8 @@ class Observation:
         :param indexes: of the input items
         :param fate: what becomes of them
         """
-        self._told = failed.error
+        if fate == "fail":
+            self._told.append(failed.error)
         self.events.failed(stage, indexes, failed.attempts, failed.error, fate)
 
     # Figures

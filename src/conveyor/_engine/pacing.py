@@ -116,11 +116,13 @@ class Pacing:
 
     async def resume(self) -> None:
         """Take a share again and let the clocks run on."""
-        await self.begin()
+        if self.watched is None:
+            await self.begin()
+        else:
+            self.watched.resume()
+            await self.watched.hold(self.begin())
         if self.meter is not None:
             self.meter.go_on()
-        if self.watched is not None:
-            self.watched.resume()
         while self._paused:
             scope, remaining = self._paused.pop()
             scope.deadline = current_time() + remaining

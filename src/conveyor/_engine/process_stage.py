@@ -64,7 +64,12 @@ class ProcessStage(Stage):
             self.summon()
 
     async def work(self) -> None:
-        """Call the task and pass on all that it yields."""
+        """Call the task and pass on all that it yields; nobody is summoned again."""
+        self.arrive()
+        await self._serve()
+        self.workers -= 1
+
+    async def _serve(self) -> None:
         slot = Slot(None, 0)
         self.chain.append(slot)
         self.run.cascade.close(self.chain)
@@ -86,8 +91,6 @@ class ProcessStage(Stage):
         if winding_down is not None and not self._has_met_end:
             winding_down.forget_before(self.chain)
             self.wants_no_more = True
-        # What the call took it may have merged or left out; only what it gave goes on.
-        self.counters.left += self.counters.taken
         self.discard(slot)
 
     async def _serve_stream(self, slot: Slot, pacing: Pacing) -> None:
@@ -137,7 +140,9 @@ class ProcessStage(Stage):
             if isinstance(slot, FailedSlot):
                 self._let_pass(place, slot)
             elif slot is not None:
+                # What the call takes it may merge or leave out; only what it gives goes on.
                 self.counters.taken += 1
+                self.counters.left += 1
                 self.run.window.release()
                 place.index = slot.index
                 return slot.value

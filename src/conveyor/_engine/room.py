@@ -111,9 +111,9 @@ class Expander(WorkerPool, Upstream):
             raise RunStopped
 
     def _change_waiting(self, by: int) -> None:
-        if self.watch is not None:
-            self.watch.charge()
         self._waiting += by
+        if self.watch is not None:
+            self.watch.update()
 
     @property
     def waits_for_room(self) -> bool:

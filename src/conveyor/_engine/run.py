@@ -242,7 +242,7 @@ class Run:
         own clean-up. Idempotent.
         """
         if self.finished:
-            return
+            return self.observation.end()  # which a KeyboardInterrupt may have broken off
         if self.is_completed and self.failure is None:
             try:
                 check_ledger(self.source.pulled, self.stages, self.handoff.delivered)

@@ -81,9 +81,9 @@ class SingleStage(Stage):
         return super().busy + self._rescuing
 
     @property
-    def queued(self) -> int:
-        """Items that wait for a call."""
-        return len(self.queue) + self._admitting
+    def waiting(self) -> int:
+        """Items that have come in, and have not been taken for a call."""
+        return len(self.queue)
 
     def has_queued(self, slot: Slot) -> bool:
         """
@@ -96,6 +96,7 @@ class SingleStage(Stage):
     def stop(self) -> None:
         """Start no further call."""
         super().stop()
+        self._forgotten += self.waiting
         # Workers hold on to the queue they know and find it empty, so they need not ask at every
         # item; what is still put goes to one that nobody looks at.
         self.queue.clear()
@@ -110,6 +111,7 @@ class SingleStage(Stage):
         """
         waiting = [self.queue.popleft() for _ in range(len(self.queue))]
         self.queue.extend(slot for slot in waiting if slot not in dropped)
+        self._forgotten += len(waiting) - len(self.queue)
         return {slot for slot in waiting if slot in dropped}
 
     def worker(self) -> Coroutine[Any, Any, None]:
@@ -304,6 +306,7 @@ class SingleStage(Stage):
         if head is None or self._rescuing or self.run.stopping or head not in self.queue:
             return
         self.queue.remove(head)
+        self.counters.taken += 1
         self._rescuing = True
         self.run.start_soon(self.guard, self._serve_rescued, head)
 
@@ -313,7 +316,6 @@ class SingleStage(Stage):
 
         :param slot: already out of the queue
         """
-        self.counters.taken += 1
         call = await self.prepare()
         await self.serve_isolated(call, slot, await call.begin())
         self._rescuing = False

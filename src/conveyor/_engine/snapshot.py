@@ -24,15 +24,18 @@ def statistics_of(run: Run) -> RunStatistics:
     :param run: any, at any time
     """
     watch = run.observation.watch
+    # From the end to the beginning, so that no item is seen further on than it has come.
+    delivered = run.handoff.delivered
+    stages = [statistics_of_stage(stage) for stage in reversed(run.stages)]
     return RunStatistics(
         items_in=run.source.pulled,
-        stages=tuple(statistics_of_stage(stage) for stage in run.stages),
-        items_out=run.handoff.delivered,
+        stages=tuple(reversed(stages)),
+        items_out=delivered,
         duration=run.observation.duration,
         window=run.window.size,
         held=run.window.held,
         ready=_ready_results(run),
-        head=None if run.finished else head_of_line(run),
+        head=head_of_line(run),
         timings=None if watch is None else watch.timings(),
     )
 
@@ -81,10 +84,12 @@ def statistics_of_stage(stage: Stage) -> StageStatistics:
 
 def head_of_line(run: Run) -> HeadOfLine | None:
     """
-    Find the item for which all that came after it waits; ``None`` if the run is empty.
+    Find the item for which all that came after it waits; ``None`` if there is none.
 
     :param run: any, at any time
     """
+    if run.finished or run.context.execution_mode != "ordered":
+        return None
     for chain in reversed(run.chains):
         members = [stage for stage in run.stages if stage.chain is chain]
         head = chain.head

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from .watching import RunWatch
 
 
+TAKEN = object()
+"""In place of data that is being iterated."""
+
 SLOW = 0.005
 """Seconds after which a burst of synchronous data has kept the event loop for too long."""
 
@@ -107,7 +110,7 @@ class Source(Upstream):
     @property
     def total(self) -> int | None:
         """Items that the data has, if it tells, and is not being iterated yet."""
-        return length_of(self._data)
+        return None if self._data is TAKEN else length_of(self._data)
 
     def stop(self) -> None:
         """End early: ask for nothing more. What is blocked in the data is the run's to cancel."""
@@ -140,7 +143,7 @@ class Source(Upstream):
         run = self._run
         try:
             items = items_of(self._data)
-            self._data = None
+            self._data = TAKEN
             if isinstance(items, AsyncIterable):
                 await self._feed_async(items)
             else:

@@ -58,11 +58,6 @@ class Stage(Figures):
         """Items in a full batch at present; 0 if there are none."""
         return 0
 
-    @property
-    def items_taken(self) -> int:
-        """Items that have come in so far."""
-        return self.counters.taken
-
     def accounts_for(self, given: int) -> int:
         """
         For the ledger: say what became of the items given to this stage.
@@ -90,15 +85,16 @@ class Stage(Figures):
                 self._call = self.make_call(function)
         return self._call
 
-    async def admitted(self, admission: Awaitable[None]) -> None:
+    async def admitted(self, admission: Awaitable[None], pacing: Pacing) -> None:
         """
         Wait for leave to make a call whose item has been taken.
 
         :param admission: what to await
+        :param pacing: of the call
         """
         self._admitting += 1
         try:
-            await (admission if self.watch is None else self.watch.hold(admission))
+            await (admission if self.watch is None else self.watch.hold(admission, pacing.watched))
         finally:
             self._admitting -= 1
 

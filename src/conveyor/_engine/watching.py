@@ -44,28 +44,57 @@ class RunWatch:
         self.events = events
         self.clock = clock
         self.source_wait = Stopwatch(clock)
-        self.source_blocked = Stopwatch(clock)
+        self.source_blocked = Stopwatch(clock, lambda: self.spread(0))
         self.consumer_wait = Stopwatch(clock)
         self._cpu_before = process_time()
         self._final: RunTimings | None = None
+        self._watches: list[StageWatch] = []
         for position, stage in enumerate(stages):
             stage.watch = StageWatch(self, stage, position)
-        self._stages = stages
+            self._watches.append(stage.watch)
 
-    def begin(self) -> None:
-        """The run begins now."""
+    def begin(self, now: float) -> None:
+        """
+        The run begins.
+
+        :param now: reading of the clock
+        """
         self._cpu_before = process_time()
-        for stage in self._stages:
-            if stage.watch is not None:
-                stage.watch.charged_at = self.clock()
+        for watch in self._watches:
+            watch.begin_run(now)
 
-    def finish(self) -> None:
-        """Everything has ended: the figures stay as they are."""
+    def finish(self, now: float) -> None:
+        """
+        Everything has ended: the figures stay as they are.
+
+        :param now: reading of the clock
+        """
         if self._final is None:
-            for stage in self._stages:
-                if stage.watch is not None:
-                    stage.watch.finish()
+            for watch in self._watches:
+                watch.finish(now)
             self._final = self.timings()
+
+    def spread(self, position: int) -> None:
+        """
+        Let stages know whether anything can come to them, since what is before them has changed.
+
+        :param position: of the first stage that it may concern
+        """
+        watches = self._watches
+        if position == 0:
+            is_dry = self.source_blocked.is_running
+        else:
+            before = watches[position - 1]
+            is_dry = before.drought.is_running and before.is_idle
+        for number in range(position, len(watches)):
+            watch = watches[number]
+            if watch.drought.is_running == is_dry:
+                return
+            if is_dry:
+                watch.drought.start()
+            else:
+                watch.drought.stop()
+            is_dry = is_dry and watch.is_idle
 
     def timings(self) -> RunTimings:
         """Return the figures so far."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from ..report import seconds
+from ..report_table import seconds
 
 if TYPE_CHECKING:
     from .progress_figures import RunProgress, StageProgress

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from ..observing import Observer
-from ..report import seconds
+from ..report_table import seconds
 
 if TYPE_CHECKING:
     from ..observing import FailureInfo, RetryInfo, RunInfo, StageInfo

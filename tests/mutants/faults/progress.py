@@ -197,7 +197,7 @@ FAULTS = [
     ),
     Fault(
         "items of batches in flight are done",
-        "_engine/batch_stage.py",
+        "_engine/batch_figures.py",
         "        return self.counters.dropped + round(self.counters.merged * (1 - share))\n",
         "        return self.counters.dropped + self.counters.merged\n",
         (f"{TESTS}::test_what_waits_or_is_in_flight_is_not_done",),
