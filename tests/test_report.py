@@ -159,6 +159,17 @@ def test_an_adaptive_limit_needs_no_raise() -> None:
     )
 
 
+def test_what_may_compute_is_told_of_processes() -> None:
+    """If much is computed, but others may be using the processors as well."""
+    advice = report_of(saturated(), cpu=5.0).advice
+    assert "concurrency_limit" in advice
+    assert advice.endswith(
+        " If they compute (this process did, for 50% of the time), they are quicker in other "
+        "processes, with anyio.to_process.run_sync()."
+    )
+    assert "to_process" not in report_of(saturated(), cpu=3.9).advice
+
+
 def test_what_computes_needs_processes() -> None:
     """More calls at once share the same interpreter."""
     report = report_of(saturated(), cpu=9.0)

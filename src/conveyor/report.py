@@ -27,6 +27,9 @@ MOST_BLOCKING = 0.8
 """Of the time of a stage's calls; where the event loop stood still for more, more calls at once
 cannot help."""
 
+SOME_CPU = 0.4
+"""Of one processor; with more, what is computed may be what takes the time."""
+
 MOST_CPU = 0.75
 """Of one processor; where more is used, what is computed takes the time, and not the waiting."""
 
@@ -181,7 +184,18 @@ class RunReport:
             )
         more = f"raise its concurrency_limit ({counts.limit:,} at present)"
         cure = _either([larger, more, "make its calls shorter"])
-        return cure[0].upper() + cure[1:]
+        return cure[0].upper() + cure[1:] + self._doubt()
+
+    def _doubt(self) -> str:
+        """Say that it may be another case, where so much is computed that it could be."""
+        assert self.statistics.timings is not None
+        share = self.statistics.timings.cpu / self.statistics.duration
+        if share < SOME_CPU:
+            return ""
+        return (
+            f" If they compute (this process did, for {share:.0%} of the time), they are quicker "
+            "in other processes, with anyio.to_process.run_sync()."
+        )
 
     def __str__(self) -> str:
         table = [*table_of(self.statistics.stages), ""] if self.stages else []

@@ -7,16 +7,15 @@ from ..fault import Fault
 CIRCUIT = "_engine/circuit.py"
 BREAKING = "_engine/breaking.py"
 
+TESTS = "test_circuit_breaker.py"
+
 FAULTS = [
     Fault(
         "an item is refused once the run has stopped",
         "_engine/call.py",
         "            self._check_wanted(expansion)\n            raise passage.refusal\n",
         "            raise passage.refusal\n",
-        (
-            "test_circuit_breaker.py"
-            "::test_nobody_is_asked_about_a_refusal_once_the_run_has_stopped[asyncio]",
-        ),
+        (f"{TESTS}::test_nobody_is_asked_about_a_refusal_once_the_run_has_stopped[asyncio]",),
     ),
     Fault(
         "a success does not begin the count of failures anew",
