@@ -15,7 +15,7 @@ FAULTS = [
         "_engine/call.py",
         "            self._check_wanted(expansion)\n            raise passage.refusal\n",
         "            raise passage.refusal\n",
-        (f"{TESTS}::test_nobody_is_asked_about_a_refusal_once_the_run_has_stopped[asyncio]",),
+        (f"{TESTS}::test_nobody_is_asked_about_a_refusal_once_the_run_has_stopped",),
     ),
     Fault(
         "a success does not begin the count of failures anew",
