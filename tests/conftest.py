@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import hypothesis
 import pytest
 import trio
+from tqdm.std import tqdm
 
 from conveyor.testing import backend_options
 from conveyor.testing.clock import describe, watched
@@ -31,6 +32,10 @@ GRACE = 10
 # Hypothesis measures examples in real time, which says nothing on a busy machine.
 hypothesis.settings.register_profile("conveyor", hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("conveyor")
+
+# The thread that looks after its bars outlives them, and a deadlock in virtual time waits for what
+# a thread may do.
+tqdm.monitor_interval = 0
 
 _test_failed = pytest.StashKey[bool]()
 
