@@ -43,7 +43,7 @@ IMPORTING = Workload(
     ),
     needs="IMPORT",
     run=run,
-    items=5,
+    items=20,
     quick_items=3,
     per="import",
     baseline=Pair("AnyIO names", "import"),
