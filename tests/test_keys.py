@@ -20,6 +20,7 @@ from conveyor import (
     ConveyorError,
     ErrorHandler,
     KeyHaltedError,
+    Pipeline,
     Replace,
     Success,
     batch_task,
@@ -88,9 +89,8 @@ async def test_calls_of_a_key_follow_one_another_and_keys_overlap(mode: Any) -> 
         assert [each for each in results if each[0] != "b"] == ["a3", "a1", "a2", "c9"]
 
 
-async def test_the_order_of_a_key_is_input_order_whatever_the_tasks_before_do() -> None:
-    """In an ordered run; so the task waits for what is before an item, of its key or not."""
-    log = CallLog()
+def backwards_by_key(log: CallLog) -> Pipeline[str, str]:
+    """Return a pipeline whose first task turns the order of its items round."""
 
     @single_task
     async def backwards(item: str) -> str:
@@ -103,8 +103,15 @@ async def test_the_order_of_a_key_is_input_order_whatever_the_tasks_before_do() 
             await ticks(3)
         return item
 
+    return backwards | work
+
+
+async def test_the_order_of_a_key_is_input_order_whatever_the_tasks_before_do() -> None:
+    """In an ordered run; so the task waits for what is before an item, of its key or not."""
+    log = CallLog()
+
     items = ["a1", "b2", "a3", "b4", "a5"]
-    assert await (backwards | work)(items).collect() == items
+    assert await backwards_by_key(log)(items).collect() == items
     assert (log.of_key("a"), log.of_key("b")) == (["a1", "a3", "a5"], ["b2", "b4"])
 
 
@@ -112,18 +119,7 @@ async def test_as_completed_the_order_of_a_key_is_that_of_arrival() -> None:
     """The input of the task is what the one before it has completed."""
     log = CallLog()
 
-    @single_task
-    async def backwards(item: str) -> str:
-        await anyio.sleep(9 - int(item[1]))
-        return item
-
-    @single_task(key=first_letter)
-    async def work(item: str) -> str:
-        with log.call(item):
-            await ticks(3)
-        return item
-
-    results = await (backwards | work).as_completed(["a1", "b2", "a3", "b4", "a5"]).collect()
+    results = await backwards_by_key(log).as_completed(["a1", "b2", "a3", "b4", "a5"]).collect()
     assert results == ["a5", "b4", "a3", "b2", "a1"]
     assert log.begun == results
 

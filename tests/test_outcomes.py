@@ -78,16 +78,17 @@ async def test_each_item_has_its_outcome_in_its_place(consume: Callable[..., Any
     assert (failure.task_name, failure.attempts) == ("check", 1)
 
 
+@single_task
+async def nap(item: int) -> int:
+    """Take as many seconds as the item says, and fail if that is negative."""
+    await anyio.sleep(abs(item))
+    if item < 0:
+        raise TaskError
+    return item
+
+
 async def test_failures_wait_for_their_turn() -> None:
     """In an ordered run a failure comes after what is before it, although it is there first."""
-
-    @single_task
-    async def nap(item: int) -> int:
-        await anyio.sleep(abs(item))
-        if item < 0:
-            raise TaskError
-        return item
-
     received: list[tuple[float, Any]] = []
     async for each in nap.outcomes([3, -1, 2, -4]):
         received += [(current_time(), *brief([each]))]
@@ -96,14 +97,6 @@ async def test_failures_wait_for_their_turn() -> None:
 
 async def test_as_completed_failures_come_when_they_happen() -> None:
     """In a run without order nothing waits for anything."""
-
-    @single_task
-    async def nap(item: int) -> int:
-        await anyio.sleep(abs(item))
-        if item < 0:
-            raise TaskError
-        return item
-
     pipeline = nap.with_execution_mode("as_completed")
     assert await outcomes_of(pipeline, [3, -1, 2, -4]) == ["!-1", 2, 3, "!-4"]
     assert brief(await nap.outcomes([2, -1]).as_completed().collect()) == ["!-1", 2]

@@ -26,7 +26,7 @@ from .describe import (
     shown_name,
 )
 from .report import RunReport
-from .report_table import seconds
+from .report_table import RARE_COUNTS, seconds
 
 if TYPE_CHECKING:
     from .base_task import BaseTask
@@ -54,18 +54,8 @@ _BOTTLENECK = "classDef bottleneck fill:#ffdd99,stroke:#b34700,stroke-width:4px,
 
 _SPECIAL = re.compile(r"(?<![^\W_])_|_(?![^\W_])|\W")
 
-_COUNTS = (
-    "filtered",
-    "skipped",
-    "diverted",
-    "failed",
-    "dropped",
-    "retried",
-    "hedged",
-    "cache_hits",
-    "in_flight",
-    "queued",
-)
+# A fallback has a node of its own.
+_COUNTS = tuple(name for name in RARE_COUNTS if name != "fallbacks")
 
 
 def to_mermaid(

@@ -80,27 +80,27 @@ def _batch_size(row: StageStatistics) -> str:
     return "" if mean is None else f"{number(mean)}/{row.batch_size:,}"
 
 
+RARE_COUNTS = (
+    "filtered",
+    "skipped",
+    "diverted",
+    "failed",
+    "dropped",
+    "retried",
+    "hedged",
+    "fallbacks",
+    "cache_hits",
+    "in_flight",
+    "queued",
+)
+"""Of a stage; most of them are 0 in most runs."""
+
 # title, what it shows of a row, whether to leave it out if it is nothing in all of them
 _COLUMNS: Sequence[tuple[str, Callable[[StageStatistics], str], bool]] = (
     ("in", _count("items_in"), False),
     ("out", _count("items_out"), False),
     ("calls", _count("calls"), False),
-    *(
-        (name.replace("_", " "), _count(name), True)
-        for name in (
-            "filtered",
-            "skipped",
-            "diverted",
-            "failed",
-            "dropped",
-            "retried",
-            "hedged",
-            "fallbacks",
-            "cache_hits",
-            "in_flight",
-            "queued",
-        )
-    ),
+    *((name.replace("_", " "), _count(name), True) for name in RARE_COUNTS),
     ("limit", _count("limit"), False),
     ("batch", _batch_size, True),
     *((name, _time(name), True) for name in ("busy", "saturated", "held", "blocked", "starved")),
