@@ -241,11 +241,15 @@ class Interrupter:
         if name == "asyncio":
             options["loop_factory"] = partial(self._quiet, options["loop_factory"])
         previous = sys.gettrace()
+        # The collector may come at any time, with what other tests have left as well, and Python
+        # ignores what is raised where an object is finalized.
+        gc.disable()
         try:
             anyio.run(watched(main), backend=name, backend_options=options)
         except BaseException as error:
             return error
         finally:
+            gc.enable()
             sys.settrace(previous)
         return None
 
