@@ -83,7 +83,7 @@ class Progress(Observer):
             raise ValueError("there must be one place to write to, got both a file and a console")
         if live:
             _rows()  # say now if something is missing
-        self.interval = interval
+        self.interval: float | None = interval
         self._title = title
         self._file = file
         self._console = console

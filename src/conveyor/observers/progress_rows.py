@@ -18,11 +18,11 @@ try:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
         "rows of progress are drawn by rich, which is not installed; "
         "write pip install 'conveyor-streaming[rich]'"
-    ) from error
+    ) from _error
 
 from .progress_lines import per_second, sum_of
 

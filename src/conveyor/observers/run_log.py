@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunLog"]
 
-logger = logging.getLogger("conveyor")
+logger: logging.Logger = logging.getLogger("conveyor")
 
 PAUSE = 1.0
 """Seconds from one line to the next about the same kind of event, task and run."""

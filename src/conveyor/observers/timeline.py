@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Timeline", "record_timeline"]
 
-logger = logging.getLogger("conveyor")
+logger: logging.Logger = logging.getLogger("conveyor")
 
 LEAST_EVENTS = 100
 
@@ -85,9 +85,9 @@ class Timeline(Observer):
         interval: float | None = 0.05,
     ) -> None:
         _check(path, max_events, interval)
-        self.path = Path(path)
-        self.max_events = max_events
-        self.interval = interval
+        self.path: Path = Path(path)
+        self.max_events: int = max_events
+        self.interval: float | None = interval
         self.written: Path | None = None
         self._runs: dict[RunInfo, _Run] = {}
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from tqdm.auto import tqdm
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
         "TqdmProgress needs tqdm, which is not installed; "
         "write pip install 'conveyor-streaming[tqdm]'"
-    ) from error
+    ) from _error
 
 from ..observing import Observer
 from .progress_figures import Tracker
@@ -42,7 +42,7 @@ class TqdmProgress(Observer):
     def __init__(self, *, interval: float = 0.1, **options: Any) -> None:
         if not 0 < interval < math.inf:
             raise ValueError(f"interval must be positive, in seconds, got {interval!r}")
-        self.interval = interval
+        self.interval: float | None = interval
         self._options: dict[str, Any] = {"unit": "item", **options}
         self._shown: dict[RunInfo, tuple[Tracker, Any]] = {}
 
