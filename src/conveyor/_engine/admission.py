@@ -66,12 +66,11 @@ class Admission:
 
         :param pacing: of its call
         """
-        return (
-            self._rate is None
-            and pacing.may_run
-            and not self._line.locked()
-            and not self._is_paused()
-        )
+        return self._rate is None and self._has_leave(pacing)
+
+    def _has_leave(self, pacing: Pacing) -> bool:
+        """Tell whether it has its share, and neither the line nor a pause is before it."""
+        return pacing.may_run and not self._line.locked() and not self._is_paused()
 
     async def wait(self, item: Any, pacing: Pacing) -> None:
         """
@@ -91,7 +90,7 @@ class Admission:
 
     async def _wait_for_share(self, pacing: Pacing) -> None:
         """Wait for the end of a pause and a share; there is no rate limit."""
-        if self.admits(pacing):
+        if self._has_leave(pacing):
             return
         pacing.end()
         async with self._line:

@@ -243,7 +243,6 @@ class KeyedStage(UrgentStage):
         """Make one call, unless an item of the same key has failed and that halts the key."""
         # Before the slot is passed on, after which it may be used again.
         lane = self._line.claim(slot)
-        self._update_watch()
         if lane.is_halted:
             self.counters.uncalled += 1
             error = KeyHaltedError(f"task {self.name!r}: an earlier item of the same key failed")

@@ -192,13 +192,6 @@ FAULTS = [
         TIMINGS,
     ),
     Fault(
-        "an item that has been taken waits for its key",
-        "_engine/lane_stage.py",
-        "        lane = self._line.claim(slot)\n        self._update_watch()\n",
-        "        lane = self._line.claim(slot)\n",
-        ("test_timings.py",),
-    ),
-    Fault(
         "a generator that waits for room is starved",
         "_engine/stage_watch.py",
         '        return "blocked" if self._stage.waits_for_room else "idle"\n',

@@ -33,13 +33,6 @@ FAULTS = [
         ("test_hazards.py::test_waits_that_are_natively_cancelled_after_some_turns_lose_nothing",),
     ),
     Fault(
-        "a stage takes itself to be over while those before it are at work",
-        "_engine/single_stage.py",
-        "            self._over = not any(stage.is_serving for stage in self.preceding)\n",
-        "            self._over = True\n",
-        ("test_stage.py::test_no_wake_up_is_lost",),
-    ),
-    Fault(
         "a worker that retires early is missed by nobody",
         "_engine/single_stage.py",
         "        super().retire()\n",
