@@ -159,6 +159,19 @@ def test_an_adaptive_limit_needs_no_raise() -> None:
     )
 
 
+@pytest.mark.parametrize(("cpu", "named"), [(9.0, "parse"), (1.0, "store")])
+def test_of_tasks_that_compute_the_busiest_is_named(cpu: float, named: str) -> None:
+    """They slow each other down, so which of them is saturated longest says little."""
+    busy = replace(COUNTS, task_name="parse", timings=saturated(0.9, busy=18.0))
+    slowed = replace(COUNTS, task_name="store", timings=saturated(0.95, busy=9.5))
+    waits = replace(WAITS, cpu=cpu)
+    statistics = replace(STATISTICS, stages=(busy, slowed), timings=waits)
+    stages = (StageInfo(0, "parse", "single"), StageInfo(1, "store", "batch"))
+    bottleneck = RunReport("id", "completed", stages, statistics).bottleneck
+    assert bottleneck is not None
+    assert bottleneck.task_name == named
+
+
 def test_what_may_compute_is_told_of_processes() -> None:
     """If much is computed, but others may be using the processors as well."""
     advice = report_of(saturated(), cpu=5.0).advice

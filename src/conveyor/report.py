@@ -84,6 +84,8 @@ class RunReport:
             *(self._stage(stage, duration) for stage in self.stages),
         ]
         worst = max(candidates, key=lambda each: each.share)
+        if self._computes:
+            worst = self._busiest([each for each in candidates if each.share >= 0.8 * worst.share])
         if worst.share < LEAST_SHARE:
             worst = self._window(timings.source_blocked / duration)
         return worst if worst.share >= LEAST_SHARE else None
@@ -104,6 +106,22 @@ class RunReport:
             if self._computes
             else ""
         )
+
+    def _busiest(self, rivals: Sequence[Bottleneck]) -> Bottleneck:
+        """
+        Return the one whose calls took the most time together.
+
+        Those that share an interpreter slow each other down, and are saturated alike.
+        """
+
+        def busy(each: Bottleneck) -> float:
+            """Return the time of its calls; what is no stage has a share of the run."""
+            if each.position is None:
+                return each.share * self.statistics.duration
+            timings = self.statistics.stages[each.position].timings
+            return 0.0 if timings is None else timings.busy
+
+        return max(rivals, key=busy)
 
     @property
     def _computes(self) -> bool:

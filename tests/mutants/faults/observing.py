@@ -10,6 +10,13 @@ REPORT = ("test_report.py",)
 HISTOGRAM = ("test_histogram.py",)
 
 FAULTS = [
+    Fault(
+        "of tasks that compute, the one that is saturated longest is named",
+        "report.py",
+        "        if self._computes:\n            worst",
+        "        if False:\n            worst",
+        ("test_report.py::test_of_tasks_that_compute_the_busiest_is_named",),
+    ),
     # Events
     Fault(
         "an error of an observer ends the run",
