@@ -4,7 +4,7 @@ Checks of ``before`` and ``after``: what can be called around a task's function.
 
 from __future__ import annotations
 
-from inspect import isasyncgenfunction, isclass, isgeneratorfunction, signature
+from inspect import isclass, signature
 from typing import TYPE_CHECKING, Any
 
 from ._checks import is_generator_function
@@ -36,7 +36,7 @@ def _check_hook(option: str, hook: Any, arguments: tuple[str, ...], task: str) -
             f"task {task!r}: {option} must be a function that can be called as {option}({call}), "
             f"got {hook!r}"
         )
-    if isgeneratorfunction(hook) or isasyncgenfunction(hook):
+    if is_generator_function(hook):
         raise TypeError(
             f"task {task!r}: {option} must return its value, got a generator function; write "
             "'return' in place of 'yield'"

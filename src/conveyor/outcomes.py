@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, Union, final, overload
+from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 __all__ = ["Failed", "Failure", "Failures", "Outcome", "Success"]
 
@@ -55,8 +55,7 @@ class Failure:
         )
 
 
-# Not with "|", which Python 3.10 cannot subscript afterwards.
-Outcome = Union[Success[T], Failure]  # noqa: UP007
+Outcome = Success[T] | Failure
 """One entry of :meth:`.Pipeline.outcomes`, for ``match``."""
 
 
@@ -79,7 +78,8 @@ class Failed:
     error: Exception
 
     # Not in __init__(), since one that comes from another process is made without that.
-    def __new__(cls, *_: object, **__: object) -> Failed:  # noqa: D102
+    def __new__(cls, *_: object, **__: object) -> Failed:
+        """Remember that there is one."""
         Failed.is_used = True
         return super().__new__(cls)
 

@@ -23,8 +23,6 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..error_handling import RETRY
 from .adaptive_limit import PredicateFailed
-from .admission import Admission
-from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, RunStopped
 from .fallback import Fallback
 from .hedging import Hedge, generator_error
@@ -78,18 +76,10 @@ class Call(Deciding):
             self._fallback = Fallback(options.fallback.stage_plan(), stage)
         self._is_watched = options.circuit_breaker is not None or options.retry_budget is not None
 
-    # Only when they are needed, since most calls are plain.
-
+    # Only when it is needed, since most calls are plain.
     @cached_property
     def _kinds(self) -> Kinds:
         return Kinds()
-
-    @cached_property
-    def _admission(self) -> Admission:
-        rate, breaker = self.options.rate_limit, self.options.circuit_breaker
-        if breaker is None:
-            return Admission(rate, self._limiter)
-        return GuardedAdmission(rate, self._limiter, breaker)
 
     @property
     def is_plain(self) -> bool:

@@ -142,7 +142,8 @@ def checked_key(key: Any, option: str) -> Hashable:
                 "key=..., a function of the item that returns something hashable"
             ) from None
         raise TypeError(f"key must return something hashable, {got}") from None
-    return key  # type: ignore[no-any-return]
+    hashable: Hashable = key
+    return hashable
 
 
 class UrgentStage(SingleStage):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from ..error_handling import DIVERT, FAIL, RETRY, SKIP, Decision, Replace, RetryAfter
+from .admission import Admission
 from .backoff import delay_after
+from .breaking import GuardedAdmission
 from .failures import CallFailed, ItemFailed, examine
 
 if TYPE_CHECKING:
     from ..task_options import TaskOptions
-    from .admission import Admission
-    from .pacing import Pacing
+    from .pacing import Limiter, Pacing
     from .policy import Progress
     from .run import Run
 
@@ -70,10 +71,15 @@ class Deciding:
 
     options: TaskOptions
     _run: Run | None
+    _limiter: Limiter | None
 
+    # Only when it is needed, since most calls are plain.
     @cached_property
     def _admission(self) -> Admission:
-        raise NotImplementedError
+        rate, breaker = self.options.rate_limit, self.options.circuit_breaker
+        if breaker is None:
+            return Admission(rate, self._limiter)
+        return GuardedAdmission(rate, self._limiter, breaker)
 
     async def refuse(
         self, error: Exception, item: Any, pacing: Pacing, progress: Progress | None = None
