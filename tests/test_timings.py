@@ -19,6 +19,7 @@ from conveyor import (
     Rate,
     RetryAfter,
     RunStatistics,
+    SingleTask,
     StageStatistics,
     batch_task,
     single_task,
@@ -199,12 +200,11 @@ async def test_a_pause_holds() -> None:
     assert stats.stages[0].retried == 1
 
 
-async def test_an_open_circuit_holds() -> None:
-    """With ``when_open="wait"``."""
-    breaker = CircuitBreaker(failures=1, reset_after=4, when_open="wait")
+def failing_once(**options: Any) -> SingleTask[int, int]:
+    """Return a task of one call at a time, of which the first fails and is repeated."""
     calls: list[int] = []
 
-    @single_task(concurrency_limit=1, retry_attempts=2, retry_delay=0, circuit_breaker=breaker)
+    @single_task(concurrency_limit=1, retry_attempts=2, **options)
     async def fetch(item: int) -> int:
         calls.append(item)
         await anyio.sleep(1)
@@ -212,24 +212,20 @@ async def test_an_open_circuit_holds() -> None:
             raise OSError
         return item
 
-    stats = await finish(fetch, range(2))
+    return fetch
+
+
+async def test_an_open_circuit_holds() -> None:
+    """With ``when_open="wait"``."""
+    breaker = CircuitBreaker(failures=1, reset_after=4, when_open="wait")
+    stats = await finish(failing_once(retry_delay=0, circuit_breaker=breaker), range(2))
     assert stats.duration == 7
     assert states_of(stats) == (3, 4, 0, 0)
 
 
 async def test_a_delay_before_another_attempt_is_part_of_the_call() -> None:
     """It takes up its place."""
-    calls: list[int] = []
-
-    @single_task(concurrency_limit=1, retry_attempts=2, retry_delay=3, retry_jitter=0)
-    async def fetch(item: int) -> int:
-        calls.append(item)
-        await anyio.sleep(1)
-        if len(calls) == 1:
-            raise OSError
-        return item
-
-    stats = await finish(fetch, range(1))
+    stats = await finish(failing_once(retry_delay=3, retry_jitter=0), range(1))
     assert states_of(stats) == (5, 0, 0, 0)
     assert timings_of(stats).busy == 5
 
