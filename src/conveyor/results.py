@@ -83,12 +83,8 @@ class Results(_Taking[T]):
         """
         if limit is not None:
             return await collect(self, limit)
-        collected: list[T] = []
-        try:
-            while True:
-                collected += await self._handoff.receive_all()
-        except StopAsyncIteration:
-            return collected
+        rest: list[T] = await self._handoff.receive_rest()
+        return rest
 
     async def aclose(self) -> None:
         """

@@ -96,12 +96,6 @@ class Handoff:
         self.ready.clear()
         self.end_lot()
 
-    def _take(self, limit: int) -> None:
-        values = self._take_values(limit)
-        self.ready += values
-        self._taken += len(values)
-        self._lot += len(values)
-
     async def receive(self) -> Any:
         """
         Wait for the next result.
@@ -111,54 +105,64 @@ class Handoff:
         :raises BaseException: the failure that ended the run, after the results that were ready
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
-        await self._fill(self._lot_limit)
-        value = self.ready.popleft()
-        if not self.ready:
-            self.end_lot()
-        return value
-
-    async def receive_all(self) -> list[Any]:
-        """
-        Wait for results.
-
-        :return: the rest of the present lot, or all that are ready; at least one
-        :raises BaseException: as :meth:`receive`
-        """
-        await self._fill(maxsize)
-        values = [*self.ready]
-        self.ready.clear()
-        self.end_lot()
-        return values
-
-    async def _fill(self, limit: int) -> None:
-        """Wait until there is a lot of results, *limit* at most, if the present one has ended."""
         self._run.check_host()
         if self._taken >= self._pause_at:
             self._pause_at = self._taken + BURST
             await checkpoint()
         while not self.ready:
-            self._take(limit)
-            if self.ready:
-                break
-            if self._chain.exhausted:
-                self._run.end()
-            if self._run.finished:
-                if self._run.was_cut_short:
-                    # By a cancellation, perhaps, that is still on its way to us.
-                    await checkpoint_if_cancelled()
-                    await checkpoint()
-                self._run.raise_outcome()
-            await self._wait()
-            self._pause_at = self._taken + BURST
+            self.ready += self._take(self._lot_limit)
+            if not self.ready:
+                await self._wait()
+                self._pause_at = self._taken + BURST
+        value = self.ready.popleft()
+        if not self.ready:
+            self.end_lot()
+        return value
+
+    async def receive_rest(self) -> list[Any]:
+        """
+        Wait for all results that are still to come.
+
+        Their places are given back as soon as they are taken, which is once per turn of the loop.
+
+        :return: the results
+        :raises BaseException: as :meth:`receive`
+        """
+        self._run.check_host()
+        rest = [*self.ready]
+        self.ready.clear()
+        try:
+            while True:
+                rest += self._take(maxsize)
+                self.end_lot()
+                await self._wait()
+        except StopAsyncIteration:
+            return rest
+
+    def _take(self, limit: int) -> list[Any]:
+        values = self._take_values(limit)
+        self._taken += len(values)
+        self._lot += len(values)
+        return values
 
     async def _wait(self) -> None:
+        """Wait until there may be something to take, now that nothing is; or tell of the end."""
+        run = self._run
+        if self._chain.exhausted:
+            run.end()
+        if run.finished:
+            if run.was_cut_short:
+                # By a cancellation, perhaps, that is still on its way to us.
+                await checkpoint_if_cancelled()
+                await checkpoint()
+            run.raise_outcome()
         if self._event is not None:
             raise RuntimeError(
                 "another task is waiting for a result of this stream; a stream has one consumer "
                 "(let one task iterate it and hand the items on)"
             )
-        self._event = event = self._run.host.new_event()
-        watch = self._run.observation.watch
+        self._event = event = run.host.new_event()
+        watch = run.observation.watch
         try:
             if watch is None:
                 await event.wait()

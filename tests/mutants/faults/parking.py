@@ -42,15 +42,8 @@ FAULTS = [
     Fault(
         "collecting results gives no places back",
         "_engine/handoff.py",
-        """\
-        self.ready.clear()
-        self.end_lot()
-        return values
-""",
-        """\
-        self.ready.clear()
-        return values
-""",
+        "                self.end_lot()\n                await self._wait()\n",
+        "                await self._wait()\n",
         ("test_streams.py::test_many_more_results_than_the_window_holds",),
     ),
 ]
