@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from contextvars import copy_context
 from functools import partial
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
 from .failures import CallFailed
-from .isolation import differs
+from .isolation import Variables
 from .kinds import EXPANDED
 from .sequence import Chain, Slot
 
@@ -163,7 +162,7 @@ class BatchStage(BatchFigures):
         """Serve batches until the run ends."""
         call = await self.prepare()
         self.arrive()
-        pristine = copy_context()
+        variables = Variables(None)
         batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
@@ -183,7 +182,7 @@ class BatchStage(BatchFigures):
             self._summon_if_due()
             await serve(call, slot, pacing)
             del pacing
-            if differs(pristine):
+            if variables.have_changed():
                 self._isolated = True
                 self.retire()
                 return self.pump()

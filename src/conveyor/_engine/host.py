@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -94,6 +94,12 @@ class AsyncioHost:
         """Return the current task."""
         return self._asyncio.current_task()
 
+    def current_context(self) -> Context | None:
+        """Return the context that the current task runs in, if it can be had."""
+        task = self.current_task()
+        # Not before Python 3.12.
+        return task.get_context() if hasattr(task, "get_context") else None
+
     def new_event(self) -> LoneEvent:
         """Return an event for one waiter."""
         return FutureEvent(self._loop.create_future())
@@ -166,6 +172,11 @@ class TrioHost:
 
     def current_task(self) -> Any:
         """Return nothing: a task cannot be cancelled but by scopes."""
+
+    def current_context(self) -> Context | None:
+        """Return the context that the current task runs in."""
+        context: Context = self._trio.lowlevel.current_task().context
+        return context
 
     def new_event(self) -> LoneEvent:
         """Return an event for one waiter."""

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from .call import Call
 from .failures import CallFailed, RunStopped, examine
-from .isolation import differs, variables_of
+from .isolation import Variables
 from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
 from .stage import Stage
@@ -143,9 +143,8 @@ class SingleStage(Stage):
         kinds = self._kinds
         chain = self.chain
         following = self.following
-        pristine = copy_context()
-        # As in variables_of(), spelled out for its speed.
-        [variables] = get_referents(pristine)
+        variables = Variables(self.run.host.current_context())
+        own, place, present = variables.own, variables.place, variables.present
         slot: Slot | None = None
         try:
             if self.run.stopping:
@@ -179,11 +178,12 @@ class SingleStage(Stage):
                     else:
                         self._usual = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                         await self.settle(slot, result)
-                    if get_referents(copy_context())[0] is not variables:
-                        if differs(pristine):
+                    # As in have_changed(), spelled out for its speed.
+                    if get_referents(own or copy_context())[place] is not present:
+                        if variables.have_changed():
                             self._isolated = True
                             return self.retire()
-                        variables = variables_of(copy_context())  # set, and set back again
+                        present = variables.present
                 # Whoever waits must not keep a user's objects alive.
                 slot = result = None
                 if queue:
@@ -205,7 +205,7 @@ class SingleStage(Stage):
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""
-        pristine = copy_context()
+        variables = Variables(None)
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             if not self.queue:
@@ -226,7 +226,7 @@ class SingleStage(Stage):
             self.counters.taken += 1
             await serve(call, slot, pacing)
             del pacing
-            if differs(pristine):
+            if variables.have_changed():
                 self._isolated = True
                 return self.retire()
 
