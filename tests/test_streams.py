@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import subprocess
@@ -220,6 +221,44 @@ async def test_collect_in_a_block_raises_beyond_the_limit() -> None:
             await results.collect(limit=2)
         assert str(caught.value) == LIMIT
         assert await results.collect() == [3, 4]
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+async def test_what_a_cancelled_collect_has_read_can_be_read(limit: int | None) -> None:
+    """As after a cancelled ``anext()``, the iteration goes on with the next one, in order."""
+    async with slow([1, 2, 3, 4]) as results:
+        assert await anext(results) == 1
+        with anyio.move_on_after(2.5) as scope:
+            await results.collect(limit=limit)
+        assert scope.cancelled_caught
+        assert current_time() == 3.5
+        assert await anext(results) == 2
+        assert await results.collect(limit=limit) == [3, 4]
+        assert current_time() == 4
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_what_a_second_reader_takes_is_left_to_the_first(turns: int) -> None:
+    """``collect()`` beside a task that waits already is refused, also if that is being woken."""
+    gate = anyio.Event()
+    received: list[int] = []
+
+    @single_task
+    async def held(item: int) -> int:
+        await gate.wait()
+        return item
+
+    async def read(results: Any) -> None:
+        received.extend([result async for result in results])
+
+    async with held(range(3)) as results, anyio.create_task_group() as group:
+        group.start_soon(read, results)
+        await ticks(10)
+        gate.set()
+        await ticks(turns)
+        with contextlib.suppress(RuntimeError):
+            received.extend(await results.collect())
+    assert received == [0, 1, 2]
 
 
 async def test_collect_with_limit_zero() -> None:

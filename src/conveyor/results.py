@@ -75,16 +75,23 @@ class Results(_Taking[T]):
 
     async def collect(self, limit: int | None = None) -> list[T]:
         """
-        Read what is left.
+        Read what is left; if that is cancelled, what it has read can be read once more.
 
         :param limit: results at most
         :return: the results, in the order of the stream
-        :raises CollectLimitError: if there are more than *limit*
+        :raises CollectLimitError: if there are more than *limit*, which have been read then
         """
-        if limit is not None:
-            return await collect(self, limit)
-        rest: list[T] = await self._handoff.receive_rest()
-        return rest
+        collected: list[T] = []
+        try:
+            if limit is None:
+                await self._handoff.receive_rest(collected)
+            else:
+                await _read(self, limit, collected)
+        except BaseException as error:
+            if not self._run.finished and not isinstance(error, CollectLimitError):
+                self._handoff.put_back(collected)
+            raise
+        return collected
 
     async def aclose(self) -> None:
         """
@@ -198,12 +205,16 @@ async def collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
     :param limit: results at most
     :raises CollectLimitError: if there are more than *limit*
     """
-    _check_limit(limit)
     collected: list[T] = []
+    await _read(results, limit, collected)
+    return collected
+
+
+async def _read(results: AsyncIterator[T], limit: int | None, collected: list[T]) -> None:
+    _check_limit(limit)
     async for result in results:
         if limit is not None and len(collected) == limit:
             raise CollectLimitError(
                 f"there are more than limit={limit} results; iterate the stream, or raise the limit"
             )
         collected.append(result)
-    return collected

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -119,25 +120,31 @@ class Handoff:
             self.end_lot()
         return value
 
-    async def receive_rest(self) -> list[Any]:
+    async def receive_rest(self, rest: list[Any]) -> None:
         """
         Wait for all results that are still to come.
 
         Their places are given back as soon as they are taken, which is once per turn of the loop.
 
-        :return: the results
+        :param rest: gets them as they come
         :raises BaseException: as :meth:`receive`
         """
         self._run.check_host()
-        rest = [*self.ready]
+        rest += self.ready
         self.ready.clear()
-        try:
+        with suppress(StopAsyncIteration):
             while True:
                 rest += self._take(maxsize)
                 self.end_lot()
                 await self._wait()
-        except StopAsyncIteration:
-            return rest
+
+    def put_back(self, results: list[Any]) -> None:
+        """
+        Let results be received once more; nothing else is ready, and they need no places any more.
+
+        :param results: in the order in which they were received
+        """
+        self.ready += results
 
     def _take(self, limit: int) -> list[Any]:
         values = self._take_values(limit)

@@ -234,7 +234,11 @@ FAULTS = [
         "several workers are started at a time, but woken one by one",
         "_engine/workers.py",
         "                self._idle.pop().set()\n",
-        "                self._idle.pop().set()\n                self._coming += 1\n                break\n",
+        """\
+                self._idle.pop().set()
+                self._coming += 1
+                break
+""",
         ("test_stage.py::test_many_workers_are_woken_soon",),
     ),
     Fault(
