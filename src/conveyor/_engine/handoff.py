@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +131,13 @@ class Handoff:
         self._run.check_host()
         rest += self.ready
         self.ready.clear()
-        with suppress(StopAsyncIteration):
+        try:
             while True:
                 rest += self._take(maxsize)
                 self.end_lot()
                 await self._wait()
+        except StopAsyncIteration:
+            pass  # rather than suppress(), which takes a user's exception group apart
 
     def put_back(self, results: list[Any]) -> None:
         """
