@@ -141,6 +141,27 @@ async def test_waiting_for_a_key_takes_no_worker(mode: Any) -> None:
 
 
 @both_modes
+async def test_waiting_for_a_key_starts_no_worker(mode: Any) -> None:
+    """With one key there is one, although more calls may be in flight."""
+    running: list[int] = []
+
+    @single_task(key=first_letter, concurrency_limit=5)
+    async def work(item: str) -> str:
+        running.append(len(anyio.get_running_tasks()))
+        await anyio.sleep(3)
+        return item
+
+    async def now_and_then() -> AsyncIterator[str]:
+        for number in range(9):
+            yield f"a{number}"
+            await anyio.sleep(1)
+
+    assert len(await work.with_execution_mode(mode)(now_and_then()).collect()) == 9
+    assert len(running) == 9
+    assert max(running) == running[0]  # later on the source is gone
+
+
+@both_modes
 @pytest.mark.parametrize("limit", [1, 2, 5])
 @pytest.mark.parametrize("sets_variables", [False, True])
 async def test_more_keys_than_workers_do_not_stop_the_run(

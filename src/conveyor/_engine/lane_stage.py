@@ -200,14 +200,12 @@ class KeyedStage(UrgentStage):
 
     def put(self, slot: Slot) -> None:
         """
-        Queue a slot; summon a worker only for what is ready.
+        Queue a slot.
 
         :param slot: of the stage's chain
         """
-        self.queue.append(slot)
+        super().put(slot)
         self._update_watch()
-        if self.wakeable and self.queue:
-            self.summon()
 
     def put_all(self, slots: list[Slot]) -> None:
         """
@@ -217,6 +215,11 @@ class KeyedStage(UrgentStage):
         """
         super().put_all(slots)
         self._update_watch()
+
+    def summon(self) -> None:
+        """Wake or start workers, as any stage does, but only for what is ready."""
+        if self.queue:
+            super().summon()
 
     def _update_watch(self) -> None:
         """An item may wait for another one of its key, or does so no longer."""

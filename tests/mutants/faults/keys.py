@@ -66,9 +66,9 @@ FAULTS = [
     Fault(
         "a worker is summoned for what waits in its lane",
         "_engine/lane_stage.py",
-        "        if self.wakeable and self.queue:\n",
-        "        if self.wakeable:\n",
-        ("test_keys.py::test_waiting_for_a_key_takes_no_worker",),
+        "        if self.queue:\n            super().summon()\n",
+        "        super().summon()\n",
+        ("test_keys.py::test_waiting_for_a_key_starts_no_worker",),
     ),
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
