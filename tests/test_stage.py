@@ -236,32 +236,6 @@ async def test_many_workers_are_started_soon() -> None:
         assert await results.collect() == list(range(100))
 
 
-async def test_many_workers_are_woken_soon() -> None:
-    """As many more at a time as those that are started."""
-    meter = Meter()
-    more = anyio.Event()
-
-    async def in_two_lots() -> AsyncIterator[int]:
-        for item in range(100):
-            yield item
-        await more.wait()
-        for item in range(100, 200):
-            yield item
-
-    async with single_task(meter.held)(in_two_lots()) as results:
-        await ticks(40)
-        meter.gate.set()
-        assert [await anext(results) for _ in range(100)] == list(range(100))
-        await ticks(40)
-        assert meter.running == 0
-        meter.gate = anyio.Event()
-        more.set()
-        await ticks(40)
-        assert meter.running == 100
-        meter.gate.set()
-        assert await results.collect() == list(range(100, 200))
-
-
 async def test_workers_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more tasks than the limit, however many items."""
     meter = Meter()

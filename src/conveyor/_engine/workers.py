@@ -5,7 +5,7 @@ Starting a task costs as much as a hundred trivial calls and waking one as much 
 
 - whoever adds work summons a worker only if none is already on its way;
 - a worker that takes an item while more are waiting summons the next one *before* it makes its
-  call, or as many as are at work, since those must be waiting for their calls.
+  call.
 
 A function that never suspends is then served by one worker at the speed of a loop, a slow one fans
 out to the limit, and the workers of a full pool take their next item without being woken.
@@ -53,18 +53,18 @@ class WorkerPool:
         raise NotImplementedError
 
     def summon(self) -> None:
-        """Wake or start a worker, or several; call this only if ``wakeable``."""
+        """Wake or start a worker; call this only if ``wakeable``."""
         self.wakeable = False
-        # Those at work are waiting for their calls, or nobody would be needed; so as many will be.
-        for _ in range(max(1, min(self.busy - 1, self.backlog))):
-            if self._idle:
-                self._idle.pop().set()
-            elif self.workers < self.limit:
-                self.workers += 1
-                self.run.start_soon(self.worker)
-            else:
-                break
+        if self._idle:
             self._coming += 1
+            self._idle.pop().set()
+            return
+        # Those that are here are waiting for their calls, or the new one would not be needed: so
+        # there is work for as many again.
+        for _ in range(min(max(1, self.workers - 1), self.backlog, self.limit - self.workers)):
+            self._coming += 1
+            self.workers += 1
+            self.run.start_soon(self.worker)
 
     @property
     def busy(self) -> int:

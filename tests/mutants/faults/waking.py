@@ -221,25 +221,11 @@ FAULTS = [
         ("test_streams.py::test_the_first_item_has_the_loop_to_itself",),
     ),
     Fault(
-        "workers are started and woken one by one",
+        "workers are started one by one",
         "_engine/workers.py",
-        "max(1, min(self.busy - 1, self.backlog))",
+        "max(1, self.workers - 1)",
         "1",
-        (
-            "test_stage.py::test_many_workers_are_started_soon",
-            "test_stage.py::test_many_workers_are_woken_soon",
-        ),
-    ),
-    Fault(
-        "several workers are started at a time, but woken one by one",
-        "_engine/workers.py",
-        "                self._idle.pop().set()\n",
-        """\
-                self._idle.pop().set()
-                self._coming += 1
-                break
-""",
-        ("test_stage.py::test_many_workers_are_woken_soon",),
+        ("test_stage.py::test_many_workers_are_started_soon",),
     ),
     Fault(
         "slow synchronous data are read in bursts as long as others",
