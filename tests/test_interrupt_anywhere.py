@@ -189,6 +189,9 @@ def native_task() -> asyncio.Task[Any] | None:
     return None if trio.lowlevel.in_trio_run() else asyncio.current_task()
 
 
+WAYS_OUT = (["LOAD_CONST"] * 3, ["LOAD_CONST", "DUP_TOP", "DUP_TOP"])
+
+
 class Interrupter:
     """
     Raises ``KeyboardInterrupt`` before the n-th line that is run.
@@ -220,9 +223,15 @@ class Interrupter:
         Tell whether a signal could not raise anything here.
 
         Trio keeps it back in its system tasks. And CPython never looks for signals at a ``NOP``,
-        which is all that a line with a bare ``try:`` consists of; no handler covers it either.
+        which is all that a line with a bare ``try:`` consists of; no handler covers it either. Nor
+        between the last step in a ``with`` block and the call that leaves it, nor as a handler
+        begins.
         """
-        if frame.f_code.co_code[frame.f_lasti] == dis.opmap["NOP"]:
+        code, at = frame.f_code.co_code, frame.f_lasti
+        if dis.opname[code[at]] in ("NOP", "PUSH_EXC_INFO", "WITH_EXCEPT_START"):
+            return True
+        # Three times None, for __exit__().
+        if [dis.opname[each] for each in code[at : at + 6 : 2]] in WAYS_OUT:
             return True
         return trio.lowlevel.in_trio_run() and trio.lowlevel.currently_ki_protected()
 

@@ -5,7 +5,7 @@ Tells the observers of a run what happens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class Events:
         self._observers: list[Observer] = [RunLog(run.host.clock), *run.context.observers]
         self._broken: set[int] = set()
         # Only those that do something.
-        self._methods = {
+        methods = {
             name: [
                 (number, getattr(observer, name))
                 for number, observer in enumerate(self._observers)
@@ -51,7 +51,12 @@ class Events:
             for name in EVENTS
         }
         # What one has set for a call is set back when what the next has set on top of it has been.
-        self._methods["call_ended"].reverse()
+        methods["call_ended"].reverse()
+        # Told of the end are those who have not been, should a KeyboardInterrupt break that off.
+        self._methods: dict[str, Iterable[tuple[int, Callable[..., object]]]] = {
+            **methods,
+            "run_ended": iter(methods["run_ended"]),
+        }
         self.stages = tuple(stage_info(run, position) for position in range(len(run.stages)))
         self.run = RunInfo(run.context.pipeline_id or "", self.stages, run.source.total, stats)
 

@@ -92,15 +92,15 @@ class Observation:
             self._ended_at = self._run.host.clock()
         if self.watch is not None:
             self.watch.finish(self._ended_at)
-        report = None if self._events is None else self.report()
-        failure, told = self._run.failure, self._told
-        self._is_over, self._told = True, []
-        if self._events is not None and report is not None:
+        if self._events is not None:
+            report, failure = self.report(), self._run.failure
             try:
-                if failure is not None and not any(each is failure for each in told):
+                if failure is not None and not any(each is failure for each in self._told):
+                    self._told.append(failure)
                     self._events.failed(None, (), 0, failure, "fail")
             finally:
                 self._events.end(report)
+        self._is_over, self._told = True, []
 
     # What happens to items
 

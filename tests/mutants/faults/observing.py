@@ -87,8 +87,8 @@ FAULTS = [
     Fault(
         "a failure that nobody has told is not told at the end",
         "_engine/observation.py",
-        "                if failure is not None and not any(each is failure for each in told):\n",
-        "                if False:\n",
+        "if failure is not None and not any(each is failure for each in self._told):\n",
+        "if False:\n",
         OBSERVING,
         simulated=True,
     ),

@@ -266,7 +266,7 @@ FAULTS = [
     Fault(
         "observers are told of ends in the order of beginnings",
         "_engine/events.py",
-        '        self._methods["call_ended"].reverse()\n',
+        '        methods["call_ended"].reverse()\n',
         "",
         ("test_observed_runs.py::test_observers_are_told_of_the_end_of_a_call_in_reverse",),
     ),
