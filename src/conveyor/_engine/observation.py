@@ -88,19 +88,25 @@ class Observation:
         """Everything in the run has ended; idempotent, and goes on if it was broken off."""
         if self._began_at is None or self._is_over:
             return
+        is_first = self._ended_at is None
         if self._ended_at is None:
             self._ended_at = self._run.host.clock()
         if self.watch is not None:
             self.watch.finish(self._ended_at)
         if self._events is not None:
-            report, failure = self.report(), self._run.failure
+            report = self.report()
             try:
-                if failure is not None and not any(each is failure for each in self._told):
-                    self._told.append(failure)
-                    self._events.failed(None, (), 0, failure, "fail")
+                if is_first:
+                    self._tell_failure(self._events)
             finally:
                 self._events.end(report)
         self._is_over, self._told = True, []
+
+    def _tell_failure(self, events: Events) -> None:
+        """Tell of what has ended the run, unless it has been told as what became of an item."""
+        failure = self._run.failure
+        if failure is not None and not any(each is failure for each in self._told):
+            events.failed(None, (), 0, failure, "fail")
 
     # What happens to items
 
