@@ -78,9 +78,9 @@ FAULTS = [
     ),
     Fault(
         "the end of a run is told twice",
-        "_engine/observation.py",
-        "        self._is_over, self._told = True, []\n",
-        "        self._told = []\n",
+        "_engine/events.py",
+        '"run_ended": iter(methods["run_ended"]),',
+        '"run_ended": methods["run_ended"],',
         OBSERVING,
         simulated=True,
     ),
