@@ -237,6 +237,54 @@ async def test_what_a_cancelled_collect_has_read_can_be_read(limit: int | None) 
         assert current_time() == 4
 
 
+@pytest.mark.parametrize("limit", [None, 40])
+@pytest.mark.parametrize("pause", [0, 5])
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_collect_may_be_cancelled_at_any_moment(
+    turns: int, pause: int, limit: int | None
+) -> None:
+    """Also when all results are there, and only the end of the run is waited for."""
+
+    @single_task
+    async def in_three_turns(item: int) -> int:
+        await ticks(item % 3)
+        return item
+
+    collected: list[int] | None = None
+    scope = anyio.CancelScope()
+
+    async def cancel_in_a_while() -> None:
+        for _ in range(20):
+            await ticks(turns)
+            scope.cancel()
+
+    async with anyio.create_task_group() as group, in_three_turns(range(40)) as results:
+        group.start_soon(cancel_in_a_while)
+        while collected is None:
+            with anyio.CancelScope() as scope:
+                collected = await results.collect(limit=limit)
+            await ticks(pause)
+    assert collected == [*range(40)]
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+async def test_what_a_failed_collect_has_read_is_gone(limit: int | None) -> None:
+    """A failure comes after all results, so nothing comes after it."""
+
+    @single_task
+    async def positive(item: int) -> int:
+        await anyio.sleep(1)
+        if item < 0:
+            raise ZeroDivisionError
+        return item
+
+    async with positive.replace(concurrency_limit=1)([1, 2, -3]) as results:
+        with pytest.raises(ZeroDivisionError):
+            await results.collect(limit=limit)
+        with pytest.raises(StreamClosedError):
+            await anext(results)
+
+
 @pytest.mark.parametrize("turns", range(1, 6))
 async def test_what_a_second_reader_takes_is_left_to_the_first(turns: int) -> None:
     """``collect()`` beside a task that waits already is refused, also if that is being woken."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import get_cancelled_exc_class
 
-from .error_handling import CollectLimitError
+from .error_handling import CollectLimitError, StreamClosedError
 
 if TYPE_CHECKING:
     from ._engine.handoff import Handoff
@@ -88,7 +88,9 @@ class Results(_Taking[T]):
             else:
                 await _read(self, limit, collected)
         except BaseException as error:
-            if not self._run.finished and not isinstance(error, CollectLimitError):
+            # What has ended the run comes after all results.
+            is_end = error is self._run.failure or isinstance(error, StreamClosedError)
+            if not (is_end or isinstance(error, CollectLimitError)):
                 self._handoff.put_back(collected)
             raise
         return collected

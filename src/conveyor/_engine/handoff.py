@@ -33,6 +33,7 @@ class Handoff:
     :param run: the run
     :param chain: its last chain
     :param take_values: takes what is ready from it, so many at most
+    :ivar taken: results taken from the chain so far
     :ivar ready: the rest of the present lot; takers call :meth:`end_lot` after the last of it
     :ivar locate: tells where the caller is; elsewhere than at *location* :meth:`receive` must be
         called, which raises
@@ -47,11 +48,11 @@ class Handoff:
         "_pause_at",
         "_run",
         "_take_values",
-        "_taken",
         "_window",
         "locate",
         "location",
         "ready",
+        "taken",
     )
 
     def __init__(self, run: Run, chain: Chain, take_values: Callable[[int], list[Any]]) -> None:
@@ -61,7 +62,7 @@ class Handoff:
         self._window = run.window
         self._lot_limit = max(1, min(run.window.size // 8, BURST))
         self._lot = 0
-        self._taken = 0
+        self.taken = 0
         self._pause_at = BURST
         self._event: LoneEvent | None = None
         self.ready: deque[Any] = deque()
@@ -72,7 +73,7 @@ class Handoff:
     @property
     def delivered(self) -> int:
         """Results delivered so far."""
-        return self._taken - len(self.ready)
+        return self.taken - len(self.ready)
 
     @property
     def is_settled(self) -> bool:
@@ -92,7 +93,7 @@ class Handoff:
     def drop(self) -> None:
         """Forget the results that nobody has taken, since nobody will."""
         self._chain.clear()
-        self._taken -= len(self.ready)
+        self.taken -= len(self.ready)
         self.ready.clear()
         self.end_lot()
 
@@ -106,14 +107,14 @@ class Handoff:
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
         self._run.check_host()
-        if self._taken >= self._pause_at:
-            self._pause_at = self._taken + BURST
+        if self.taken >= self._pause_at:
+            self._pause_at = self.taken + BURST
             await checkpoint()
         while not self.ready:
             self.ready += self._take(self._lot_limit)
             if not self.ready:
                 await self._wait()
-                self._pause_at = self._taken + BURST
+                self._pause_at = self.taken + BURST
         value = self.ready.popleft()
         if not self.ready:
             self.end_lot()
@@ -149,7 +150,7 @@ class Handoff:
 
     def _take(self, limit: int) -> list[Any]:
         values = self._take_values(limit)
-        self._taken += len(values)
+        self.taken += len(values)
         self._lot += len(values)
         return values
 

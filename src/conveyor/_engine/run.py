@@ -245,7 +245,7 @@ class Run:
             return self.observation.end()  # which a KeyboardInterrupt may have broken off
         if self.is_completed and self.failure is None:
             try:
-                check_ledger(self.source.pulled, self.stages, self.handoff.delivered)
+                check_ledger(self.source.pulled, self.stages, self.handoff.taken)
             except LedgerError as error:
                 self.failure = error
         for chain in self.chains[:-1]:

@@ -136,9 +136,9 @@ FAULTS = [
     Fault(
         "a run keeps its results",
         "_engine/handoff.py",
-        "        self._taken += len(values)\n",
+        "        self.taken += len(values)\n",
         """\
-        self._taken += len(values)
+        self.taken += len(values)
         self._run.__dict__.setdefault("kept", []).extend(values)
 """,
         ("test_memory.py::test_delivered_items_are_let_go",),

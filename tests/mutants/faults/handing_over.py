@@ -40,7 +40,7 @@ FAULTS = [
     Fault(
         "the consumer never lets others run",
         "_engine/handoff.py",
-        "        if self._taken >= self._pause_at:\n",
+        "        if self.taken >= self._pause_at:\n",
         "        if False:\n",
         ("test_hazards.py::test_a_consumer_that_never_suspends_lets_others_run",),
     ),
@@ -111,7 +111,7 @@ FAULTS = [
         "_engine/handoff.py",
         """\
         self._chain.clear()
-        self._taken -= len(self.ready)
+        self.taken -= len(self.ready)
         self.ready.clear()
 """,
         "        pass\n",

@@ -42,9 +42,30 @@ FAULTS = [
     Fault(
         "what a cancelled collect() has read is lost",
         "results.py",
-        "            if not self._run.finished and not isinstance(error, CollectLimitError):\n",
-        "            if False:\n",
+        "                self._handoff.put_back(collected)\n",
+        "                pass\n",
         ("test_streams.py::test_what_a_cancelled_collect_has_read_can_be_read",),
+    ),
+    Fault(
+        "what collect() has read is lost if it is cancelled once the run has ended",
+        "results.py",
+        "            is_end = error is self._run.failure or isinstance(error, StreamClosedError)\n",
+        "            is_end = self._run.finished\n",
+        ("test_streams.py::test_collect_may_be_cancelled_at_any_moment",),
+    ),
+    Fault(
+        "results that are to be read once more are missing from the ledger",
+        "_engine/run.py",
+        "self.handoff.taken)",
+        "self.handoff.delivered)",
+        ("test_streams.py::test_collect_may_be_cancelled_at_any_moment",),
+    ),
+    Fault(
+        "what a failed collect() has read is read after the failure",
+        "results.py",
+        "            is_end = error is self._run.failure or isinstance(error, StreamClosedError)\n",
+        "            is_end = False\n",
+        ("test_streams.py::test_what_a_failed_collect_has_read_is_gone",),
     ),
     Fault(
         "collecting results gives no places back",
