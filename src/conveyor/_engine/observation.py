@@ -37,13 +37,14 @@ class Observation:
     :ivar watch: times it, if somebody asked for that
     """
 
-    __slots__ = ("_began_at", "_ended_at", "_events", "_run", "_told", "watch")
+    __slots__ = ("_began_at", "_ended_at", "_events", "_is_over", "_run", "_told", "watch")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._events: Events | None = None
         self._began_at: float | None = None
         self._ended_at: float | None = None
+        self._is_over = False
         self._told: list[BaseException] = []
         self.watch: RunWatch | None = None
         if run.context.timings or any(map(needs_timings, run.context.observers)):
@@ -85,7 +86,7 @@ class Observation:
 
     def end(self) -> None:
         """Everything in the run has ended; idempotent, and goes on if it was broken off."""
-        if self._began_at is None:
+        if self._began_at is None or self._is_over:
             return
         is_first = self._ended_at is None
         if self._ended_at is None:
@@ -99,7 +100,7 @@ class Observation:
                     self._tell_failure(self._events)
             finally:
                 self._events.end(report)
-        self._told = []
+        self._is_over, self._told = True, []
 
     def _tell_failure(self, events: Events) -> None:
         """Tell of what has ended the run, unless it has been told as what became of an item."""

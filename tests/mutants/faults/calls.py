@@ -69,6 +69,13 @@ FAULTS = [
         ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
     ),
     Fault(
+        "a worker looks at a copy of its context, which never changes",
+        "_engine/host.py",
+        "self._trio.lowlevel.current_task().context\n",
+        "self._trio.lowlevel.current_task().context.copy()\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
         "context variables are isolated by their values, not by identity",
         "_engine/isolation.py",
         "            value is not pristine.get(variable, pristine) for",

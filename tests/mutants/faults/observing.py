@@ -77,12 +77,11 @@ FAULTS = [
         OBSERVING,
     ),
     Fault(
-        "the end of a run is told twice",
+        "the end of a run is told twice if that was broken off",
         "_engine/events.py",
         '"run_ended": iter(methods["run_ended"]),',
         '"run_ended": methods["run_ended"],',
         OBSERVING,
-        simulated=True,
     ),
     Fault(
         "a failure that nobody has told is not told at the end",
