@@ -24,7 +24,7 @@ from conveyor import StreamClosedError, batch_task, single_task
 from conveyor.context import get_current_context
 from helpers import ticks
 
-LOOPS = ["asyncio"]
+LOOPS = ["asyncio", "tasks in Python"]
 if sys.version_info >= (3, 12):
     LOOPS.append("eager")
 if find_spec("uvloop") is not None:
@@ -39,7 +39,14 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
     loop = asyncio.SelectorEventLoop()
     if kind == "eager":
         loop.set_task_factory(asyncio.eager_task_factory)
+    if kind == "tasks in Python":
+        loop.set_task_factory(python_task)
     return loop
+
+
+def python_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    """Make a task of the kind that libraries use which let loops run inside of one another."""
+    return asyncio.tasks._PyTask(coro, loop=loop, **options)  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.fixture(params=LOOPS)

@@ -162,7 +162,7 @@ class BatchStage(BatchFigures):
         """Serve batches until the run ends."""
         call = await self.prepare()
         self.arrive()
-        variables = Variables(None)
+        variables = Variables()
         batcher = self.batcher
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
+from gc import get_referents
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -97,8 +98,14 @@ class AsyncioHost:
     def current_context(self) -> Context | None:
         """Return the context that the current task runs in, if it can be had."""
         task = self.current_task()
-        # Not before Python 3.12.
-        return task.get_context() if hasattr(task, "get_context") else None
+        if hasattr(task, "get_context"):
+            context: Context = task.get_context()
+            return context
+        # Before Python 3.12 a task does not tell; but of the contexts that it refers to, such as
+        # those of its callbacks, it has entered one, which therefore refers to the one before.
+        contexts = [each for each in get_referents(task) if type(each) is Context]
+        entered = [each for each in contexts if len(get_referents(each)) > 1]
+        return entered[0] if len(entered) == 1 else None
 
     def new_event(self) -> LoneEvent:
         """Return an event for one waiter."""

@@ -4,9 +4,8 @@ Context variables: what one item's call sets, another item's call must not see.
 Workers are reused, and a call runs in its worker's context, so that is looked at after each call.
 The variables of a context are an immutable map, which a copy shares until one of them is set; to
 see that none was takes a comparison by identity, some thirty nanoseconds, and as many for a copy of
-the context where the worker's own cannot be had (asyncio before Python 3.12). A stage whose
-function turns out to set variables is served by :func:`run_in_context` from then on, one context
-copy per item (about a microsecond).
+the context where the worker's own is not at hand. A stage whose function turns out to set variables
+is served by :func:`run_in_context` from then on, one context copy per item (about a microsecond).
 """
 
 from __future__ import annotations
@@ -45,20 +44,14 @@ class Variables:
     """
     The context variables of a worker, as they were before its first call.
 
-    :param own: the context that the worker runs in, if it can be had
-    :ivar own: the same
-    :ivar place: of the map of variables among what *own*, or else a copy of it, refers to
-    :ivar present: that map; :meth:`have_changed` may replace it by one with the same variables
+    :ivar present: their map; :meth:`have_changed` may replace it by one with the same variables
     """
 
-    __slots__ = ("_pristine", "own", "place", "present")
+    __slots__ = ("_pristine", "present")
 
-    def __init__(self, own: Context | None) -> None:
+    def __init__(self) -> None:
         self._pristine = copy_context()
         self.present = variables_of(self._pristine)
-        self.own = own
-        # While it is entered, a context also refers to the one before.
-        self.place = 0 if own is None else len(get_referents(own)) - 1
 
     def have_changed(self) -> bool:
         """
@@ -87,6 +80,16 @@ def variables_of(context: Context) -> object:
     """
     # There is no other way to it from Python: ``==`` takes equal values for the same ones.
     return next(iter(get_referents(context)), None)
+
+
+def place_of_variables(context: Context | None) -> int:
+    """
+    Return where the map of variables stands among what a context refers to.
+
+    :param context: the current one; what it refers to, and where, stays so until it is left
+    """
+    # While it is entered, it refers to the one before as well, and to that first.
+    return len(get_referents(context)) - 1
 
 
 def _sees_variables() -> bool:

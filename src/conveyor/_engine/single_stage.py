@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
-from contextvars import copy_context
 from functools import partial
 from gc import get_referents
 from itertools import repeat
@@ -19,7 +18,7 @@ from anyio.lowlevel import checkpoint
 
 from .call import Call
 from .failures import CallFailed, RunStopped, examine
-from .isolation import Variables
+from .isolation import Variables, place_of_variables
 from .kinds import AWAITABLE, VALUE
 from .sequence import Slot
 from .stage import Stage
@@ -123,7 +122,7 @@ class SingleStage(Stage):
     async def work(self) -> None:
         """Serve the queue until nothing comes any more."""
         call = await self.prepare()
-        if self._isolated or not call.is_plain:
+        if self._isolated or not call.is_plain or self.run.host.current_context() is None:
             self.arrive()
             await self._work(call)
         else:
@@ -143,8 +142,10 @@ class SingleStage(Stage):
         kinds = self._kinds
         chain = self.chain
         following = self.following
-        variables = Variables(self.run.host.current_context())
-        own, place, present = variables.own, variables.place, variables.present
+        context = self.run.host.current_context()
+        place = place_of_variables(context)
+        variables = Variables()
+        present = variables.present
         slot: Slot | None = None
         try:
             if self.run.stopping:
@@ -179,7 +180,7 @@ class SingleStage(Stage):
                         self._usual = type(result) if kinds[type(result)] is VALUE else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
                         await self.settle(slot, result)
                     # As in have_changed(), spelled out for its speed.
-                    if get_referents(own or copy_context())[place] is not present:
+                    if get_referents(context)[place] is not present:
                         if variables.have_changed():
                             self._isolated = True
                             return self.retire()
@@ -205,7 +206,7 @@ class SingleStage(Stage):
 
     async def _work(self, call: Call) -> None:
         """The general form, with all that may surround a call."""
-        variables = Variables(None)
+        variables = Variables()
         serve = self.serve_isolated if self._isolated else self.serve
         while not self.run.stopping:
             if not self.queue:

@@ -64,7 +64,7 @@ FAULTS = [
     Fault(
         "an item's context variables are seen by the next item",
         "_engine/single_stage.py",
-        "                if get_referents(own or copy_context())[place] is not present:\n",
+        "                if get_referents(context)[place] is not present:\n",
         "                if False:\n",
         ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
     ),
@@ -73,6 +73,20 @@ FAULTS = [
         "_engine/host.py",
         "self._trio.lowlevel.current_task().context\n",
         "self._trio.lowlevel.current_task().context.copy()\n",
+        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+    ),
+    Fault(
+        "a worker looks at the context of its task's callback, which never changes",
+        "_engine/host.py",
+        """\
+        if hasattr(task, "get_context"):
+            context: Context = task.get_context()
+            return context
+""",
+        """\
+        contexts = [each for each in get_referents(task) if type(each) is Context]
+        return contexts[-1]
+""",
         ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
     ),
     Fault(
