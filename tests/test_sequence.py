@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conveyor import Success
 from conveyor._engine import sequence
+from conveyor._engine.bypass import take_outcomes
 from conveyor._engine.ordering import ArrivalChain, OrderedChain
 from conveyor._engine.sequence import Chain, Slot
 
@@ -255,14 +257,16 @@ def test_a_watched_chain_tells_its_new_head(kind: type[Chain]) -> None:
 
 
 @both_kinds
-def test_take_all_tells_the_head_that_remains(kind: type[Chain]) -> None:
+@pytest.mark.parametrize("take", ["take_all", "take_slots"])
+def test_whoever_takes_all_tells_the_head_that_remains(kind: type[Chain], take: str) -> None:
     """The last head told is the one that is still here."""
     chain = kind()
     slots = filled(chain, 4)
     heads = watching(chain)
     for slot in slots[:3]:
         chain.finish(slot)
-    assert chain.take_all() == [0, 1, 2]
+    taken = getattr(chain, take)()
+    assert (taken if take == "take_all" else [slot.value for slot in taken]) == [0, 1, 2]
     assert heads[-1] == 3
 
 
@@ -332,8 +336,17 @@ def test_slots_that_left_are_freed_without_the_collector(kind: type[Chain], leav
         gc.enable()
 
 
+def take_values(chain: Chain) -> list[Any]:
+    return chain.take_all()
+
+
+def take_values_of_outcomes(chain: Chain) -> list[Any]:
+    return [outcome.value for outcome in take_outcomes(chain, 9) if isinstance(outcome, Success)]
+
+
 @both_kinds
-def test_spare_slots_keep_no_value(kind: type[Chain]) -> None:
+@pytest.mark.parametrize("take", [take_values, take_values_of_outcomes])
+def test_spare_slots_keep_no_value(take: Callable[[Chain], list[Any]], kind: type[Chain]) -> None:
     """What waits to be used again does not keep a user's object alive meanwhile."""
     chain = kind()
     chain.most_spare = 5
@@ -341,8 +354,8 @@ def test_spare_slots_keep_no_value(kind: type[Chain]) -> None:
         slot = Slot(Tracked(), index)
         chain.append(slot)
         chain.finish(slot)
-    values = [weakref.ref(value) for value in chain.take_all()]
-    assert len(chain.spare) == 5
+    values = [weakref.ref(value) for value in take(chain)]
+    assert len(values) == len(chain.spare) == 5
     assert [value() for value in values] == [None] * 5
 
 

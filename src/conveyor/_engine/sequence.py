@@ -226,26 +226,11 @@ class Chain:
 
         :param limit: how many at most
         """
-        return self.empty(self.take_slots(limit))
-
-    def empty(self, slots: list[Slot]) -> list[Any]:
-        """
-        Return the values of slots that have left, and keep the slots to be used again.
-
-        :param slots: nobody refers to them any more
-        """
-        values: list[Any] = []
-        for slot in slots:
-            values.append(slot.value)
-            slot.value = None
-        room = self.most_spare - len(self.spare)
-        if room > 0:
-            self.spare += slots[:room]
-        return values
+        raise NotImplementedError
 
     def keep(self, slots: list[Slot]) -> None:
         """
-        Keep slots that have left to be used again, as :meth:`empty` does.
+        Keep slots that have left to be used again.
 
         :param slots: hold nothing, and nobody refers to them any more
         """

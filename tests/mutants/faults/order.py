@@ -24,7 +24,7 @@ FAULTS = [
         "_engine/ordering.py",
         "        if taken and self.watched:\n            self._tell(slot)\n",
         "",
-        ("test_window.py::test_a_generator_before_an_order_point_gets_through",),
+        ("test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",),
     ),
     Fault(
         "an unfinished head may leave",
@@ -32,7 +32,7 @@ FAULTS = [
         "            if not slot.done:\n",
         "            if slot is root:\n",
         (
-            "test_sequence.py::test_take_all_tells_the_head_that_remains",
+            "test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",
             "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
         ),
     ),
@@ -52,10 +52,46 @@ FAULTS = [
     ),
     Fault(
         "a spare slot keeps the value that it had",
-        "_engine/sequence.py",
-        "            slot.value = None\n",
-        "",
+        "_engine/ordering.py",
+        "            slot.value = None\n            spare.append(slot)\n",
+        "            spare.append(slot)\n",
         ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
+        "a spare slot keeps the value that it had when it came first",
+        "_engine/ordering.py",
+        "            slot.value = None\n        self.keep(taken)\n",
+        "        self.keep(taken)\n",
+        ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
+        "a spare slot keeps the value of which an outcome has been told",
+        "_engine/bypass.py",
+        "        slot.value = None\n",
+        "        pass\n",
+        ("test_sequence.py::test_spare_slots_keep_no_value",),
+    ),
+    Fault(
+        "a head that a batch in completion order has let go on is not told",
+        "_engine/ordering.py",
+        """\
+        if self.watched and root.next is not head:
+            self._tell(root.next)
+        return taken
+""",
+        "        return taken\n",
+        ("test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",),
+    ),
+    Fault(
+        "a head that results in completion order have let go on is not told",
+        "_engine/ordering.py",
+        """\
+        self.keep(taken)
+        if self.watched and root.next is not head:
+            self._tell(root.next)
+""",
+        "        self.keep(taken)\n",
+        ("test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",),
     ),
     Fault(
         "the end of a chain is not announced when its last slot is discarded",
