@@ -5,7 +5,7 @@ Tells the observers of a run what happens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("conveyor")
 
 
+class Once:
+    """
+    A method that is called once, however often it is asked for.
+
+    :param method: any
+    """
+
+    def __init__(self, method: Callable[..., object]) -> None:
+        self._uncalled = [method]
+
+    def __call__(self, *args: Any) -> None:
+        """
+        Call it, unless it has been.
+
+        :param args: for it
+        """
+        if self._uncalled:
+            self._uncalled.pop()(*args)
+
+
 class Events:
     """
     The observers of one run, and the log, which is one, too.
@@ -42,7 +62,7 @@ class Events:
         self._observers: list[Observer] = [RunLog(run.host.clock), *run.context.observers]
         self._broken: set[int] = set()
         # Only those that do something.
-        methods = {
+        methods: dict[str, list[tuple[int, Callable[..., object]]]] = {
             name: [
                 (number, getattr(observer, name))
                 for number, observer in enumerate(self._observers)
@@ -52,11 +72,9 @@ class Events:
         }
         # What one has set for a call is set back when what the next has set on top of it has been.
         methods["call_ended"].reverse()
-        # Told of the end are those who have not been, should a KeyboardInterrupt break that off.
-        self._methods: dict[str, Iterable[tuple[int, Callable[..., object]]]] = {
-            **methods,
-            "run_ended": iter(methods["run_ended"]),
-        }
+        # Should a KeyboardInterrupt break that off, those are told of the end who have not been.
+        methods["run_ended"] = [(number, Once(method)) for number, method in methods["run_ended"]]
+        self._methods = methods
         self.stages = tuple(stage_info(run, position) for position in range(len(run.stages)))
         self.run = RunInfo(run.context.pipeline_id or "", self.stages, run.source.total, stats)
 

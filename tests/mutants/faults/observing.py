@@ -79,8 +79,8 @@ FAULTS = [
     Fault(
         "the end of a run is told twice if that was broken off",
         "_engine/events.py",
-        '"run_ended": iter(methods["run_ended"]),',
-        '"run_ended": methods["run_ended"],',
+        "(number, Once(method))",
+        "(number, method)",
         OBSERVING,
     ),
     Fault(
@@ -335,7 +335,7 @@ FAULTS = [
     ),
     Fault(
         "what waits when a run ends has never come in",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        self._forgotten += self.waiting\n",
         "",
         ("test_timings.py",),
@@ -395,7 +395,7 @@ FAULTS = [
     ),
     Fault(
         "a rescued item is nowhere for a moment",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        self.counters.taken += 1\n        self._rescuing = True\n",
         "        self._rescuing = True\n",
         ("test_simulation.py",),
