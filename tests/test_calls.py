@@ -130,6 +130,26 @@ async def test_other_items_go_on_during_a_delay() -> None:
     assert await work.as_completed(range(3)).collect() == [(1, 0), (2, 0), (0, 10)]
 
 
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}], ids=["plain", "general"])
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+async def test_attempts_do_not_know_of_one_another(kind: str, options: dict[str, Any]) -> None:
+    """The error of one is not the context of the next one's."""
+
+    def fail(item: int) -> int:
+        raise TaskError
+
+    async def fail_later(item: int) -> int:
+        await anyio.sleep(1)
+        raise TaskError
+
+    function = fail if kind == "plain" else fail_later
+    task = single_task(retry_attempts=3, retry_delay=0, **options)(function)
+    with pytest.raises(TaskError) as caught:
+        await task([1]).collect()
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
 async def test_retries_are_counted() -> None:
     """The statistics count the attempts after the first."""
     task = single_task(Flaky(TaskError(), TaskError()), retry_attempts=3, retry_delay=0)

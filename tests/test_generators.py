@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -96,6 +97,51 @@ async def test_generators_that_hold_scopes_may_be_left(
     await ticks(10)
     await anyio.sleep(1)
     assert alive.count == 0
+
+
+@pytest.mark.parametrize("failing_at", [None, 0, 2])
+@pytest.mark.parametrize("options", [*OPTIONS, {"on_error": "skip_item"}])
+@pytest.mark.parametrize("kind", ["generator", "asynchronous", "awaited"])
+async def test_a_function_that_returns_generators_is_called_once_for_each_attempt(
+    kind: str, options: dict[str, Any], failing_at: int | None
+) -> None:
+    """What it does before it returns is done as often as there are attempts, and no more."""
+    called: list[int] = []
+
+    def plainly(item: int, attempt: int) -> Iterator[int]:
+        for number in range(4):
+            if (item, number, attempt) == (1, failing_at, 1):
+                raise ZeroDivisionError
+            yield 10 * item + number
+
+    async def asynchronously(item: int, attempt: int) -> AsyncIterator[int]:
+        for value in plainly(item, attempt):
+            yield value
+
+    def function(item: int) -> Any:
+        called.append(item)
+        generator = asynchronously if kind == "asynchronous" else plainly
+        return generator(item, called.count(item))
+
+    async def awaited(item: int) -> Any:
+        return function(item)
+
+    task = single_task(**{**options, "retry_delay": 0} if "retry_attempts" in options else options)
+    pipeline = task(awaited if kind == "awaited" else function)
+    whole = [[10 * item + number for number in range(4)] for item in range(3)]
+    is_retried = failing_at == 0 and "retry_attempts" in options
+    if failing_at is None or is_retried:
+        assert await pipeline(range(3)).collect() == [*itertools.chain(*whole)]
+        assert sorted(called) == ([0, 1, 1, 2] if is_retried else [0, 1, 2])
+    elif "on_error" in options:
+        # A value that has been passed on stays.
+        whole[1] = whole[1][:failing_at]
+        assert await pipeline(range(3)).collect() == [*itertools.chain(*whole)]
+        assert sorted(called) == [0, 1, 2]
+    else:
+        with pytest.raises(ZeroDivisionError):
+            await pipeline(range(3)).collect()
+        assert called.count(1) == 1
 
 
 async def test_a_timeout_that_fires_while_we_make_it_wait_is_an_error() -> None:

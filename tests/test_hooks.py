@@ -760,7 +760,8 @@ def test_a_task_without_hooks_is_called_as_it_is() -> None:
 def test_hooks_alone_leave_a_call_plain() -> None:
     """They need nothing of what other options put around a call."""
     task = task_of(asynchronous, before=plain_before, after=plain_after)
-    assert Call(task.func, task.options).is_plain
+    assert task.options.is_plain
+    assert Call(task.func, task.options).begins_plainly
 
 
 # Hooks that make no sense

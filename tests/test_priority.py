@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from conveyor import Pipeline, batch_task, get_current_context, single_task
+from conveyor import Pipeline, RetryAfter, batch_task, get_current_context, single_task
 from conveyor._engine.lanes import PATIENCE
 from helpers import current_time
 
@@ -32,7 +32,7 @@ def same(item: Any) -> Any:
 
 
 @both_modes
-@pytest.mark.parametrize("options", [{}, {"retry_attempts": 2}])
+@pytest.mark.parametrize("options", [{}, {"retry_attempts": 2}, {"timeout": 9}])
 @pytest.mark.parametrize("before", [Pipeline(), same, same.replace(timeout=1)])
 async def test_the_most_urgent_item_is_called_first(
     before: Any, options: dict[str, Any], mode: Any
@@ -225,6 +225,31 @@ async def test_of_several_children_none_is_asked_about_after_a_failure() -> None
     with pytest.raises(ArithmeticError):
         await pipeline([0]).collect()
     assert asked == [1]
+
+
+async def test_urgency_counts_after_a_pause() -> None:
+    """For those that came before it, and for those that come meanwhile."""
+    begun: list[tuple[float, str]] = []
+
+    async def items() -> AsyncIterator[str]:
+        yield "a0"
+        await anyio.sleep(1)
+        for item in ("b3", "c1"):
+            yield item
+        await anyio.sleep(5)
+        for item in ("d2", "e0"):
+            yield item
+
+    @single_task(priority=number_in, concurrency_limit=1, max_retries=1)
+    async def work(item: str) -> str:
+        begun.append((current_time(), item))
+        await anyio.sleep(3)
+        if len(begun) == 1:
+            raise RetryAfter(10)
+        return item
+
+    await work(items()).collect()
+    assert begun == [(0, "a0"), (13, "a0"), (16, "e0"), (19, "c1"), (22, "d2"), (25, "b3")]
 
 
 async def test_the_priority_function_runs_in_the_context_of_the_run() -> None:

@@ -55,6 +55,22 @@ async def test_the_whole_stage_pauses() -> None:
     assert calls == [(0, 0), (0, 1), (11, 0), (11, 2), (12, 3)]
 
 
+async def test_items_that_come_after_a_pause_are_called() -> None:
+    """By workers that have been waiting for them since before."""
+
+    async def items() -> AsyncIterator[int]:
+        yield 0
+        yield 1
+        await anyio.sleep(100)
+        yield 2
+        yield 3
+        await anyio.sleep(100)
+
+    work = Throttled({0: 10}, seconds=1)
+    assert await task_of(work, concurrency_limit=2)(items()).collect() == [0, 1, 2, 3]
+    assert work.calls == [(0, 0), (0, 1), (11, 0), (100, 2), (100, 3)]
+
+
 async def test_other_stages_go_on() -> None:
     """The pause is that of the stage whose function asked for it."""
     times: list[float] = []

@@ -127,17 +127,24 @@ class TaskOptions:
     def is_plain(self) -> bool:
         """Whether they put nothing around the calls, so that a call is just that."""
         return (
-            self.retry.max_attempts == 1
-            and self.timeout is None
+            self.begins_plainly
+            and self.retry.max_attempts == 1
+            and self.fallback is None
+            and self.error_handler is None
+            and self.on_error == "fail"
+        )
+
+    @cached_property
+    def begins_plainly(self) -> bool:
+        """Whether they put nothing around a first attempt; what there is counts if it fails."""
+        return (
+            self.timeout is None
             and self.deadline is None
             and self.hedge_after is None
             and self.rate_limit is None
             and self.circuit_breaker is None
             and self.retry_budget is None
-            and self.fallback is None
             and isinstance(self.concurrency_limit, int | None)
-            and self.error_handler is None
-            and self.on_error == "fail"
             and self.lane_key is None
         )
 

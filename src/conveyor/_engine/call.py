@@ -34,6 +34,7 @@ from .kinds import (
     GENERATOR,
     GIVEN_UP,
     Kinds,
+    Raised,
     is_coroutine_function,
 )
 from .pacing import Pacing
@@ -82,14 +83,12 @@ class Call(Deciding):
         return Kinds()
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the options and the run put nothing around the function."""
-        run, stage = self._run, self._stage
-        if run is not None and (run.routing.gives_outcomes or run.winding_down is not None):
+    def begins_plainly(self) -> bool:
+        """Whether the options and the run put nothing around a first attempt."""
+        stage = self._stage
+        if stage is not None and (stage.watch or stage.run.winding_down):
             return False
-        if stage is not None and stage.watch is not None:
-            return False
-        return self.options.is_plain and self._limiter is None
+        return self.options.begins_plainly and self._limiter is None
 
     @property
     def is_async(self) -> bool:
@@ -127,7 +126,9 @@ class Call(Deciding):
         """
         pacing = pacing or self.new_pacing()
         progress = progress or Progress()
-        if not self._admission.admits(pacing):
+        if pacing.first is not None:
+            progress.calls = 1
+        elif not self._admission.admits(pacing):
             await self._admit(item, pacing, progress)
         return await self._finish(item, expansion, pacing, progress)
 
@@ -188,12 +189,16 @@ class Call(Deciding):
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
         while True:
-            if progress.calls:
-                await self._wait_for_next(item, pacing, progress)
-            progress.calls += 1
-            if pacing.watched is not None:
-                pacing.watched.begin()
+            first, pacing.first = pacing.first, None
+            if first is None:
+                if progress.calls:
+                    await self._wait_for_next(item, pacing, progress)
+                progress.calls += 1
+                if pacing.watched is not None:
+                    pacing.watched.begin()
             try:
+                if first is not None:
+                    return await self._go_on(first, expansion, pacing)
                 if self.options.hedge_after is not None:
                     return await self._hedged(item, pacing, progress)
                 if self._is_watched:
@@ -212,6 +217,14 @@ class Call(Deciding):
             begun = expansion is not None and expansion.passed_on > 0
             if not self._may_go_on(error, pacing, progress, begun):
                 return GIVEN_UP
+
+    async def _go_on(self, first: Any, expansion: Expansion | None, pacing: Pacing) -> Any:
+        """Go on with an attempt that has returned a generator, or raised."""
+        if isinstance(first, Raised):
+            raise first.error
+        assert expansion is not None
+        await expansion.pass_on(first, pacing)
+        return EXPANDED
 
     async def _wait_for_next(self, item: Any, pacing: Pacing, progress: Progress) -> None:
         """Wait until one more attempt may begin."""

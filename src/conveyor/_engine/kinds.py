@@ -18,13 +18,26 @@ class Dropped:
     """Type of :data:`DROPPED`."""
 
 
+class Raised:
+    """
+    What a call has raised, in the place of a result.
+
+    :param error: the error
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
 EXPANDED = Expanded()
 """Result of a call whose generator has been passed on to its end."""
 DROPPED = Dropped()
 """Result of a call whose item was dropped, since an earlier one has failed, or it has itself."""
 
 # What a result means, by its type. Small ints, compared by identity-fast equality on the hot path.
-VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, END = range(7)
+VALUE, AWAITABLE, NOTHING, LIST, GENERATOR, ASYNC_GENERATOR, END, RAISED = range(8)
 
 
 class Kinds(dict[type, int]):
@@ -35,7 +48,7 @@ class Kinds(dict[type, int]):
     """
 
     def __init__(self, flatten: bool = True) -> None:
-        super().__init__({type(None): NOTHING, Expanded: END, Dropped: END})
+        super().__init__({type(None): NOTHING, Expanded: END, Dropped: END, Raised: RAISED})
         self._flatten = flatten
 
     def __missing__(self, cls: type) -> int:

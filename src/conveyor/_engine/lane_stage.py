@@ -167,6 +167,15 @@ class UrgentStage(SingleStage):
         """
         return self._line.forget(dropped)
 
+    def may_begin_plainly(self, call: Call) -> bool:
+        """
+        Tell whether workers may make first attempts on the hot path.
+
+        :param call: what :meth:`prepare` returned
+        """
+        # Workers could not be kept from taking what is in the line when the stage pauses.
+        return call.options.is_plain and super().may_begin_plainly(call)
+
 
 class KeyedStage(UrgentStage):
     """

@@ -5,7 +5,7 @@ What one call of a user's function is given while it runs: time, and a share of 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anyio import CancelScope, Semaphore, WouldBlock, current_time
 
@@ -30,6 +30,8 @@ class Pacing:
     :ivar scope: of the present attempt, if that has a timeout
     :ivar total: of all attempts, if they have a deadline
     :ivar passage: of the present attempt, if a circuit breaker has let it through
+    :ivar first: what the first attempt has come to, if it has been made already: a generator, or
+        :class:`.Raised`
     :ivar place: the slot that the call is about, in a run
     :ivar watched: the call, if it is being timed
     """
@@ -38,6 +40,7 @@ class Pacing:
         "_holding",
         "_limiter",
         "_paused",
+        "first",
         "meter",
         "passage",
         "place",
@@ -51,6 +54,7 @@ class Pacing:
         self.scope: CancelScope | None = None
         self.total: CancelScope | None = None
         self.passage: Passage | None = None
+        self.first: Any = None
         self.place: Slot | None = None
         self.watched: WatchedCall | None = None
         self._limiter = limiter

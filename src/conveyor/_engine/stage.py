@@ -106,6 +106,9 @@ class Stage(Figures):
         """
         return Call(function, self.plan.options, self, self.adaptive)
 
+    def heed_pauses(self) -> None:
+        """Make no attempt any more without looking whether the stage pauses; it does now."""
+
     # What becomes of a result
 
     def _make(self, call: Call, slot: Slot, pacing: Pacing) -> Awaitable[Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pacing import Limiter, Pacing
     from .policy import Progress
     from .run import Run
+    from .stage import Stage
 
 
 DECISIONS = {"fail": FAIL, "skip_item": SKIP, "skip_batch": SKIP, "divert": DIVERT}
@@ -71,6 +72,7 @@ class Deciding:
 
     options: TaskOptions
     _run: Run | None
+    _stage: Stage | None
     _limiter: Limiter | None
 
     # Only when it is needed, since most calls are plain.
@@ -104,6 +106,8 @@ class Deciding:
         """Decide whether there is another attempt; an error that asks for it pauses the stage."""
         if isinstance(error, RetryAfter) and not self.options.is_plain:
             resume_at = self._admission.pause(error.seconds)
+            if self._stage is not None:
+                self._stage.heed_pauses()
             if not begun and progress.repeat():
                 progress.delay = None  # it waits with all the others
                 return resume_at < pacing.expires_at

@@ -133,8 +133,8 @@ FAULTS = [
     ),
     Fault(
         "calls start after a failure",
-        "_engine/single_stage.py",
-        "        self.queue.clear()\n        self.queue = deque()\n",
+        "_engine/queued_stage.py",
+        "        self._withdraw_queue(deque())  # in which nobody looks for what is still put\n",
         "",
         ("test_shutdown.py::test_no_call_starts_after_a_failure",),
     ),

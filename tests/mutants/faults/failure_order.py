@@ -83,14 +83,14 @@ FAULTS = [
     ),
     Fault(
         "winding down: dropped items stay in the queue",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        self.queue.extend(slot for slot in waiting if slot not in dropped)\n",
         "        self.queue.extend(waiting)\n",
         (f"{TESTS}::test_items_in_the_queue_are_never_started",),
     ),
     Fault(
         "winding down: the queue is forgotten",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        self.queue.extend(slot for slot in waiting if slot not in dropped)\n",
         "",
         (f"{TESTS}::test_items_in_the_queue_are_never_started",),
@@ -374,8 +374,8 @@ FAULTS = [
     Fault(
         "winding down: plain functions are called by the bare loop",
         "_engine/call.py",
-        " or run.winding_down is not None):",
-        "):",
+        "(stage.watch or stage.run.winding_down):",
+        "stage.watch:",
         (f"{TESTS}::test_earlier_items_are_finished_and_later_ones_cancelled",),
     ),
     Fault(

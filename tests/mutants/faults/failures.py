@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from ..fault import Fault
 
+ONCE_FOR_EACH_ATTEMPT = (
+    "test_generators.py::test_a_function_that_returns_generators_is_called_once_for_each_attempt"
+)
+
 FAULTS = [
     Fault(
         "the last failure wins",
@@ -22,12 +26,71 @@ FAULTS = [
     Fault(
         "a failing call is swallowed",
         "_engine/single_stage.py",
-        '                error = examine(error, f"task {self.name!r}", self.run)\n'
-        "                await self.give_up(slot, CallFailed(error, 1))\n",
-        '                examine(error, f"task {self.name!r}", self.run)\n'
-        "                self.discard(slot)\n"
-        "                self.retire()\n",
+        "        pacing = call.new_pacing()\n",
+        "        if kind is RAISED:\n"
+        "            return self.discard(slot)\n"
+        "        pacing = call.new_pacing()\n",
         ("test_errors.py::test_the_very_exception_arrives",),
+    ),
+    Fault(
+        "a first attempt that has failed is not counted",
+        "_engine/call.py",
+        "            progress.calls = 1\n",
+        "            pass\n",
+        ("test_calls.py::test_attempts_come_after_exact_delays",),
+    ),
+    Fault(
+        "what a call has raised is the context of what its next attempt raises",
+        "_engine/single_stage.py",
+        "                        result = Raised(error)\n"
+        "                    if type(result) is self._usual:\n",
+        "                        result = Raised(error)\n"
+        "                        await self._settle_first(call, slot, result)\n"
+        "                        continue\n"
+        "                    if type(result) is self._usual:\n",
+        ("test_calls.py::test_attempts_do_not_know_of_one_another",),
+    ),
+    Fault(
+        "a function that returns a generator is called twice",
+        "_engine/single_stage.py",
+        "        pacing.first = result\n",
+        "        pacing.first = result if kind is RAISED else None\n",
+        (ONCE_FOR_EACH_ATTEMPT,),
+    ),
+    Fault(
+        "a generator that fails is not made once more",
+        "_engine/single_stage.py",
+        " and call.options.is_plain:\n",
+        ":\n",
+        (ONCE_FOR_EACH_ATTEMPT,),
+    ),
+    Fault(
+        "the hot path goes on while the stage pauses",
+        "_engine/verdict.py",
+        "                self._stage.heed_pauses()\n",
+        "                pass\n",
+        ("test_retry_after.py::test_the_whole_stage_pauses",),
+    ),
+    Fault(
+        "workers begin on the hot path while the stage pauses",
+        "_engine/single_stage.py",
+        "            self._plainly = None\n",
+        "",
+        ("test_retry_after.py",),
+    ),
+    Fault(
+        "workers wait for what is put where they do not look",
+        "_engine/single_stage.py",
+        "                elif self.is_over or queue is not self.queue:\n",
+        "                elif self.is_over:\n",
+        ("test_retry_after.py::test_items_that_come_after_a_pause_are_called",),
+    ),
+    Fault(
+        "urgency is forgotten after a pause",
+        "_engine/lane_stage.py",
+        "        return call.options.is_plain and super().may_begin_plainly(call)\n",
+        "        return super().may_begin_plainly(call)\n",
+        ("test_priority.py::test_urgency_counts_after_a_pause",),
     ),
     Fault(
         "a failing call that options surround is swallowed",

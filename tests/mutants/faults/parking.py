@@ -34,7 +34,7 @@ FAULTS = [
     ),
     Fault(
         "a worker that retires early is missed by nobody",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        super().retire()\n",
         "        self.workers -= 1\n",
         ("test_stage.py::test_no_wake_up_is_lost",),

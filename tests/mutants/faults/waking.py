@@ -7,7 +7,7 @@ from ..fault import Fault
 FAULTS = [
     Fault(
         "queueing an item wakes no worker",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         """\
         self.queue.append(slot)
         if self.wakeable:
@@ -22,7 +22,7 @@ FAULTS = [
     ),
     Fault(
         "the source wakes no worker",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         """\
         self.queue.extend(slots)
         if self.wakeable:
@@ -71,7 +71,7 @@ FAULTS = [
     ),
     Fault(
         "a worker that retires leaves its queue to nobody",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         """\
             self.relieve()
         if self.queue and self.wakeable:
@@ -205,7 +205,7 @@ FAULTS = [
     ),
     Fault(
         "a head that is queued behind parked workers is not rescued",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "            self._refresh()\n            self._rescue()\n",
         "            self._refresh()\n",
         (
@@ -236,7 +236,7 @@ FAULTS = [
     ),
     Fault(
         "a worker waits for items that cannot come",
-        "_engine/single_stage.py",
+        "_engine/queued_stage.py",
         "        if not self._over and self.chain.closed:\n",
         "        if not self._over and not self.preceding and self.chain.closed:\n",
         ("test_stage.py::test_workers_end_once_nothing_more_can_come",),
