@@ -162,6 +162,26 @@ async def test_waiting_for_a_key_starts_no_worker(mode: Any) -> None:
 
 
 @both_modes
+async def test_what_waits_for_a_key_leaves_the_next_worker_to_others(mode: Any) -> None:
+    """An item of another key is called at once, though one that came before it waits."""
+    begun: dict[str, float] = {}
+
+    @single_task(key=first_letter, concurrency_limit=5)
+    async def work(item: str) -> str:
+        begun[item] = current_time()
+        await anyio.sleep(5)
+        return item
+
+    async def now_and_then() -> AsyncIterator[str]:
+        for item in ("a0", "a1", "b0"):
+            yield item
+            await anyio.sleep(1)
+
+    assert len(await work.with_execution_mode(mode)(now_and_then()).collect()) == 3
+    assert begun == {"a0": 0, "b0": 2, "a1": 5}
+
+
+@both_modes
 @pytest.mark.parametrize("limit", [1, 2, 5])
 @pytest.mark.parametrize("sets_variables", [False, True])
 async def test_more_keys_than_workers_do_not_stop_the_run(

@@ -68,7 +68,7 @@ FAULTS = [
         "_engine/lane_stage.py",
         "        if self.queue:\n            super().summon()\n",
         "        super().summon()\n",
-        ("test_keys.py::test_waiting_for_a_key_starts_no_worker",),
+        ("test_keys.py::test_what_waits_for_a_key_leaves_the_next_worker_to_others",),
     ),
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
