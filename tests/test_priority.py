@@ -191,6 +191,27 @@ async def test_a_priority_function_that_fails_ends_the_run(before: Any, mode: An
     assert asked == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}])
+async def test_failing_in_order_calls_what_comes_before_the_failure(
+    options: dict[str, Any],
+) -> None:
+    """Though an item whose priority cannot be told was the first to come."""
+
+    @single_task(concurrency_limit=5)
+    async def slow(item: int) -> int:
+        await anyio.sleep(3 - item)
+        return item
+
+    def urgency(item: int) -> int:
+        return [1, 0][item]  # and none for the third
+
+    pipeline = slow | single_task(priority=urgency, **options)(itself)
+    async with pipeline.with_context(failure="in_order")(range(3)) as results:
+        assert [await anext(results), await anext(results)] == [0, 1]
+        with pytest.raises(IndexError):
+            await anext(results)
+
+
 @pytest.mark.parametrize(
     ("priority", "error", "message"),
     [

@@ -225,11 +225,6 @@ class KeyedStage(UrgentStage):
         super().put_all(slots)
         self._update_watch()
 
-    def summon(self) -> None:
-        """Wake or start workers, as any stage does, but only for what is ready."""
-        if self.queue:
-            super().summon()
-
     def _update_watch(self) -> None:
         """An item may wait for another one of its key, or does so no longer."""
         if self.watch is not None:

@@ -141,7 +141,9 @@ class QueuedStage(Stage):
         return self._rescuing and running + 1 >= self.limit
 
     def summon(self) -> None:
-        """Wake or start a worker; for a jammed stage, let the head through."""
+        """Wake or start workers for what is queued; for a jammed stage, let the head through."""
+        if not self.queue:
+            return  # what has come waits for its key, or has failed as it came
         if self.is_jammed and not self._idle:
             self._rescue()
         elif self.is_crowded:

@@ -65,10 +65,17 @@ FAULTS = [
     ),
     Fault(
         "a worker is summoned for what waits in its lane",
-        "_engine/lane_stage.py",
-        "        if self.queue:\n            super().summon()\n",
-        "        super().summon()\n",
+        "_engine/queued_stage.py",
+        "            return  # what has come waits for its key, or has failed as it came\n",
+        "            pass\n",
         ("test_keys.py::test_what_waits_for_a_key_leaves_the_next_worker_to_others",),
+    ),
+    Fault(
+        "what has failed as it came keeps workers from what comes later",
+        "_engine/queued_stage.py",
+        "            return  # what has come waits for its key, or has failed as it came\n",
+        "            pass\n",
+        ("test_priority.py::test_failing_in_order_calls_what_comes_before_the_failure",),
     ),
     Fault(
         "a key function that fails is taken for a failure of whoever brought the item",
