@@ -10,12 +10,14 @@ import anyio
 import pytest
 
 from conveyor import (
+    SKIP,
     ErrorHandler,
     LoggingErrorHandler,
     RetryConfig,
     batch_task,
     single_task,
 )
+from conveyor._engine.call import Call
 from helpers import current_time
 
 
@@ -128,6 +130,27 @@ async def test_other_items_go_on_during_a_delay() -> None:
         return item, current_time()
 
     assert await work.as_completed(range(3)).collect() == [(1, 0), (2, 0), (0, 10)]
+
+
+@pytest.mark.parametrize(
+    ("options", "begins_plainly"),
+    [
+        ({"retry_attempts": 3}, True),
+        ({"on_error": "skip_item"}, True),
+        ({"on_error": lambda error, item: SKIP}, True),
+        ({"fallback": single_task(lambda item: item)}, True),
+        ({"timeout": 9}, False),
+        ({"deadline": 9}, False),
+        ({"key": lambda item: item}, False),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_options_that_count_only_on_failure_surround_no_call(
+    options: dict[str, Any], begins_plainly: bool
+) -> None:
+    """A first attempt is made as without them, so they cost it nothing."""
+    task = single_task(lambda item: item, **options)
+    assert Call(task.func, task.options).begins_plainly is begins_plainly
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 9}], ids=["plain", "general"])

@@ -137,8 +137,5 @@ def take_outcomes(chain: Chain, limit: int) -> list[Outcome[Any]]:
         slot.value if isinstance(slot, FailedSlot) else Success(slot.value, slot.index)
         for slot in slots
     ]
-    empty = [slot for slot in slots if not isinstance(slot, FailedSlot)]
-    for slot in empty:
-        slot.value = None
-    chain.keep(empty)
+    chain.keep([slot for slot in slots if not isinstance(slot, FailedSlot)])
     return outcomes

@@ -88,8 +88,7 @@ class Observation:
         """Everything in the run has ended; idempotent, and goes on if it was broken off."""
         if self._began_at is None or self._is_over:
             return
-        is_first = self._ended_at is None
-        if self._ended_at is None:
+        if is_first := self._ended_at is None:
             self._ended_at = self._run.host.clock()
         if self.watch is not None:
             self.watch.finish(self._ended_at)

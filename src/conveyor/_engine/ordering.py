@@ -176,30 +176,6 @@ class ArrivalChain(Chain):
             self._tell(root.next)
         return taken
 
-    def take_all(self, limit: int = maxsize) -> list[Any]:
-        """
-        Unlink the slots that may leave and return their values.
-
-        :param limit: how many at most
-        """
-        # Not by way of take_slots(), since every result passes through here.
-        root = self.root
-        head = root.next
-        values: list[Any] = []
-        taken = self._next(limit)
-        for slot in taken:
-            before = slot.previous
-            after = slot.next
-            before.next = after
-            after.previous = before
-            slot.next = slot.previous = root
-            values.append(slot.value)
-            slot.value = None
-        self.keep(taken)
-        if self.watched and root.next is not head:
-            self._tell(root.next)
-        return values
-
     def _next(self, limit: int) -> list[Slot]:
         """Take the slots that finished first, *limit* at most, out of the line."""
         ready = self._ready

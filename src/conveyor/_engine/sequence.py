@@ -226,14 +226,19 @@ class Chain:
 
         :param limit: how many at most
         """
-        raise NotImplementedError
+        slots = self.take_slots(limit)
+        values = [slot.value for slot in slots]
+        self.keep(slots)
+        return values
 
     def keep(self, slots: list[Slot]) -> None:
         """
-        Keep slots that have left to be used again.
+        Keep slots that have left, without their values, to be used again.
 
-        :param slots: hold nothing, and nobody refers to them any more
+        :param slots: nobody refers to them any more
         """
+        for slot in slots:
+            slot.value = None
         room = self.most_spare - len(self.spare)
         if room > 0:
             self.spare += slots[:room]

@@ -33,6 +33,13 @@ FAULTS = [
         ("test_errors.py::test_the_very_exception_arrives",),
     ),
     Fault(
+        "options that count only on failure surround every call",
+        "_engine/call.py",
+        "        return self.options.begins_plainly and",
+        "        return self.options.is_plain and",
+        ("test_calls.py::test_options_that_count_only_on_failure_surround_no_call",),
+    ),
+    Fault(
         "a first attempt that has failed is not counted",
         "_engine/call.py",
         "            progress.calls = 1\n",

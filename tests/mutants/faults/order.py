@@ -59,20 +59,13 @@ FAULTS = [
     ),
     Fault(
         "a spare slot keeps the value that it had when it came first",
-        "_engine/ordering.py",
-        "            slot.value = None\n        self.keep(taken)\n",
-        "        self.keep(taken)\n",
+        "_engine/sequence.py",
+        "            slot.value = None\n",
+        "            pass\n",
         ("test_sequence.py::test_spare_slots_keep_no_value",),
     ),
     Fault(
-        "a spare slot keeps the value of which an outcome has been told",
-        "_engine/bypass.py",
-        "        slot.value = None\n",
-        "        pass\n",
-        ("test_sequence.py::test_spare_slots_keep_no_value",),
-    ),
-    Fault(
-        "a head that a batch in completion order has let go on is not told",
+        "a head that what came first has let go on is not told",
         "_engine/ordering.py",
         """\
         if self.watched and root.next is not head:
@@ -80,17 +73,6 @@ FAULTS = [
         return taken
 """,
         "        return taken\n",
-        ("test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",),
-    ),
-    Fault(
-        "a head that results in completion order have let go on is not told",
-        "_engine/ordering.py",
-        """\
-        self.keep(taken)
-        if self.watched and root.next is not head:
-            self._tell(root.next)
-""",
-        "        self.keep(taken)\n",
         ("test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",),
     ),
     Fault(
