@@ -101,9 +101,13 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
     :param run: whose task it was raised in; without one, a task of the user's own
     :raises BaseException: *error* itself, if it is a cancellation that somebody asked for
     """
-    if isinstance(error, RunStopped):
+    if isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
+        reason = "which would end an iteration; catch it, or return instead"
+    elif isinstance(error, Exception):
+        return error  # no backend's cancellation is one, so there is no need to ask for its class
+    elif isinstance(error, RunStopped):
         raise error
-    if isinstance(error, get_cancelled_exc_class()):
+    elif isinstance(error, get_cancelled_exc_class()):
         if run is None:
             requested = is_cancellation_requested(is_ours=False)
         else:
@@ -114,8 +118,6 @@ def examine(error: BaseException, culprit: str, run: Run | None = None) -> BaseE
             reason = "because something cancelled the worker it runs in, which belongs to the run"
         else:
             reason = LEAKED
-    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):
-        reason = "which would end an iteration; catch it, or return instead"
     else:
         return error
     return ordinary_error(error, culprit, reason)

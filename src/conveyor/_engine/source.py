@@ -4,7 +4,8 @@ The source: one task that iterates the data, and closes it.
 It pulls an item only when there is a place for it in the window, and pulls at most a burst before
 it lets the other tasks run. The first burst is one item, and then they get as many turns of the
 event loop as that item may need to reach the consumer, so that the first result comes soon; after
-that the bursts double, unless the data take their time without awaiting anything.
+that the bursts double, unless the data take their time without awaiting anything. Data that say
+they are at their end, as those of a list do, are asked for it at once.
 
 Asynchronous data is iterated and closed in one cancel scope, entered before the first item, so a
 source that holds scopes or task groups of its own is entered and left in order. On shutdown, a
@@ -82,6 +83,18 @@ def length_of(data: Any) -> int | None:
     except Exception:
         return None  # it is a user's, and only wanted for a display
     return None if length < 0 else length
+
+
+def may_have_more(iterator: Any) -> bool:
+    """
+    Tell whether *iterator* may give another value; it may if it does not say that it will not.
+
+    :param iterator: of synchronous data
+    """
+    try:
+        return length_hint(iterator, 1) > 0
+    except Exception:
+        return True  # it is a user's, and not asked for values here
 
 
 class Source(Upstream):
@@ -175,7 +188,7 @@ class Source(Upstream):
                     self._burst = max(1, places // 2)
                 if left:
                     return
-                goes_on = await self._pause()
+                goes_on = await self._pause(lets_others_run=may_have_more(iterator))
         finally:
             if isinstance(items, Generator):
                 items.close()
@@ -259,13 +272,17 @@ class Source(Upstream):
         self._burst = min(2 * burst, BURST)
         return burst
 
-    async def _pause(self) -> bool:
-        """Let the others run, and wait until there is room; tell whether the run goes on."""
+    async def _pause(self, *, lets_others_run: bool = True) -> bool:
+        """
+        Let the others run, and wait until there is room; tell whether the run goes on.
+
+        :param lets_others_run: no need to, if what comes is only the end of the data
+        """
         window = self._run.window
         # A generator's own scopes are open around us while it waits at a yield. What they cancel is
         # the generator, at its next step, and not our waiting.
         with CancelScope(shield=True):
-            if window.held < window.size:
+            if lets_others_run and window.held < window.size:
                 for _ in range(self._turns):
                     await checkpoint()
                 # The first item has had time to get to the consumer, if nothing holds it up.
