@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
-from conveyor import ErrorHandler, batch_task, single_task
+from conveyor import SKIP, ErrorHandler, Failure, batch_task, single_task
 from helpers import BatchLog, arriving, current_time, ticks
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
@@ -756,3 +757,78 @@ async def test_an_error_handler_decides_before_anything_is_split() -> None:
         assert await results.collect() == [4, 5, 6, 7]
         assert results.stats().skipped == 4
     assert seen == [[0, 1, 2, 3]]
+
+
+# Functions that change the list that they are given
+
+
+async def consume(batch: list[int]) -> list[int]:
+    """Empty the batch; fail at 1."""
+    done: list[int] = []
+    while batch:
+        done.append(batch.pop())
+        if done[-1] == 1:
+            raise Poison
+    return done[::-1]
+
+
+async def refuse(given: list[Any], batch: Any) -> None:
+    """Note what comes, and fail."""
+    given.append(batch)
+    raise Poison
+
+
+def told(error: Exception, batch: list[int]) -> Any:
+    """Skip the batch, and leave nothing of the list."""
+    batch.clear()
+    return SKIP
+
+
+@pytest.mark.parametrize(
+    ("options", "results", "skipped"),
+    [
+        ({"on_error": "skip_batch"}, [4, 5, 6, 7], 4),
+        ({"on_error": "skip_item"}, [0, 2, 3, 4, 5, 6, 7], 1),
+        ({"on_error": told}, [4, 5, 6, 7], 4),
+        ({"fallback": batch_task(max_size=4)(list)}, [0, 1, 2, 3, 4, 5, 6, 7], 0),
+    ],
+    ids=["skip_batch", "skip_item", "function", "fallback"],
+)
+async def test_a_function_may_empty_its_batch(options: Any, results: Any, skipped: int) -> None:
+    """The list is its own; what becomes of the items is decided of the batch as it was."""
+    task = batch_task(max_size=4, max_retries=1, retry_delay=0, **options)(consume)
+    async with task(range(8)) as stream:
+        assert await stream.collect() == results
+        (stage,) = stream.stats().stages
+    assert stage.skipped == skipped
+
+
+async def test_what_a_function_that_empties_its_batch_raises_is_what_comes_out() -> None:
+    """Nothing that follows from the empty list takes its place."""
+    with pytest.raises(Poison):
+        await batch_task(max_size=4)(consume)(range(8)).collect()
+
+
+async def test_the_failures_of_a_batch_that_was_sorted_are_those_of_its_items() -> None:
+    """Each with the index that it has in the input."""
+
+    def sort_and_fail(batch: list[int]) -> None:
+        batch.sort()
+        raise Poison
+
+    outcomes = await batch_task(max_size=4)(sort_and_fail).outcomes([30, 20, 10]).collect()
+    failures = [each for each in outcomes if isinstance(each, Failure)]
+    assert [(each.item, each.index) for each in failures] == [(30, 0), (20, 1), (10, 2)]
+
+
+async def test_an_awaited_call_leaves_the_list_alone() -> None:
+    """Its second attempt needs it, and so may the caller; what is no list is passed as it is."""
+    batch = [1, 2]
+    task = batch_task(max_size=4, max_retries=1, retry_delay=0, on_error="skip_batch")(consume)
+    assert await task(batch) is None
+    assert batch == [1, 2]
+    given: list[Any] = []
+    with pytest.raises(Poison):
+        await batch_task(max_size=4)(partial(refuse, given))((1, 2))
+    assert await batch_task(max_size=4, on_error="skip_batch")(partial(refuse, given))(5) is None
+    assert given == [(1, 2), 5]

@@ -316,6 +316,7 @@ async def test_a_timeout_is_a_timeout_error() -> None:
         await work([1]).collect()
     assert ended == [2]
     assert type(caught.value) is TimeoutError
+    assert str(caught.value) == "the call took longer than 2 s, its timeout"
     assert caught.value.__notes__ == ["raised by task 'work' for input item 0 after 1 attempt"]
 
 

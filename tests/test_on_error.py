@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from conveyor import FAIL, RETRY, SKIP, Decision, Replace, batch_task, single_task
+from conveyor import FAIL, RETRY, SKIP, Decision, ErrorHandler, Replace, batch_task, single_task
 from helpers import current_time
 
 
@@ -202,3 +202,34 @@ async def test_a_function_that_raises_fails_the_run() -> None:
     with pytest.raises(OtherError) as caught:
         await work_of(failing, on_error)([7]).collect()
     assert caught.value.__context__ is failing.errors[0]
+
+
+class Handler(ErrorHandler):
+    """Puts in a value."""
+
+    def __init__(self, value: Callable[[], Any]) -> None:
+        self.value = value
+
+    async def handle_error(
+        self, error: Exception, item: Any, task_name: str, attempt: int
+    ) -> tuple[bool, Any]:
+        return True, self.value()
+
+
+@pytest.mark.parametrize(
+    ("options", "wording"),
+    [
+        (lambda value: {"on_error": lambda error, item: Replace(value())}, "Replace(value)"),
+        (lambda value: {"error_handler": Handler(value)}, "(True, value)"),
+    ],
+    ids=["on_error", "handler"],
+)
+async def test_a_value_that_would_have_to_be_awaited_is_refused(options: Any, wording: str) -> None:
+    """Nobody after the one who decides would await it."""
+    task = single_task(**options(lambda: anyio.sleep(1)))(Failing())
+    with pytest.raises(TypeError) as caught:
+        await task([1]).collect()
+    assert str(caught.value) == (
+        f"task 'Failing': the value in {wording} must not be awaitable, got a coroutine; "
+        "await it first, in an 'async def'"
+    )

@@ -21,6 +21,7 @@ from conveyor import (
     RetryAfter,
     SingleTask,
     Success,
+    TooManyErrorsError,
     batch_task,
     single_task,
 )
@@ -771,3 +772,30 @@ async def test_items_of_delivered_failures_are_let_go() -> None:
         gc.collect()
         assert [each() for each in kept[:-2]] == [None] * 18
     assert isinstance(results.failures, Failures)
+
+
+async def test_after_too_many_errors_no_failure_overtakes_what_came_before_it() -> None:
+    """What a call returns in spite of its cancellation no longer takes part in any batch."""
+
+    @single_task(in_order=True)
+    async def check(item: int) -> int:
+        if item == 2:
+            await anyio.sleep(0.5)
+            raise TaskError
+        return item
+
+    @batch_task(max_size=1)
+    async def one(items: list[int]) -> int:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(items[0])
+        return items[0]
+
+    pair = batch_task(max_size=2)(tuple)
+    pipeline = (check | one | pair).with_context(max_errors=0)
+    received: list[Any] = []
+    with pytest.raises(TooManyErrorsError):
+        async with pipeline.outcomes(range(3)) as outcomes:
+            await anyio.sleep(2)
+            async for outcome in outcomes:
+                received.append(outcome)  # noqa: PERF401 - it ends by an error
+    assert received == []

@@ -81,7 +81,7 @@ class Replace:
     """
     Go on with a value in place of the result; for a function as ``on_error``.
 
-    :param value: treated as if the task's function had returned it
+    :param value: treated as if the task's function had returned it; must not be awaitable
     """
 
     value: Any
@@ -157,9 +157,8 @@ class RetryAfter(Exception):
 
     No further call of the stage begins in this run until then, calls in flight go on, and the item
     is repeated. That uses up none of its attempts; it is bounded by the task's ``deadline``, and to
-    100 times per item, after which it is an error like any other. So it is at once in a task
-    without any option about its calls (give it ``max_retries``, for instance), and after a
-    generator has passed on its first value. Subclasses do the same.
+    100 times per item. After that, after a generator's first value, and in a task without any
+    option about its calls (give it ``max_retries``, say), it is an error like any other.
 
     :param seconds: 0 or more
     :raises TypeError: if *seconds* is not a number
@@ -218,13 +217,22 @@ class RetryConfig:
     retry_on: RetryOn = Exception
 
     def __post_init__(self) -> None:
-        _check_attempts(self.max_attempts)
+        most: Any = self.max_attempts
+        if isinstance(most, bool) or not isinstance(most, int):
+            raise TypeError(f"max_attempts must be an int, got {most!r}")
+        if most < 1:
+            raise ValueError(f"max_attempts must be at least 1 (the first call counts), got {most}")
         for name in ("base_delay", "max_delay", "backoff_multiplier", "jitter"):
             number = getattr(self, name)
-            if not isinstance(number, (int, float)):
+            if not isinstance(number, (int, float)) or (type(number) is bool and name != "jitter"):
                 raise TypeError(f"{name} must be a number, got {number!r}")
             if not number >= 0:
                 raise ValueError(f"{name} must not be negative, got {number!r}")
+        if self.jitter == math.inf:
+            raise ValueError("jitter must be finite, such as 0.1, or True for the whole delay")
+        flag: Any = self.exponential_backoff
+        if not isinstance(flag, bool):
+            raise TypeError(f"exponential_backoff must be True or False, got {flag!r}")
         if not selects_errors(self.retry_on):
             raise TypeError(
                 "retry_on must be an Exception type, a tuple of them, or a predicate taking the "
@@ -255,13 +263,6 @@ class RetryConfig:
             return bool(answer)
         check_seconds("the delay that retry_on returns", answer)
         return float(answer)
-
-
-def _check_attempts(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"max_attempts must be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"max_attempts must be at least 1 (the first call counts), got {value}")
 
 
 def selects_errors(value: object) -> bool:

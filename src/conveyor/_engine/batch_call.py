@@ -44,6 +44,11 @@ class Parts(NamedTuple):
 class BatchCall(Call):
     """A user's function that takes batches, with everything its options put around it."""
 
+    def _own(self, item: Any) -> Any:
+        # The user's code may sort it, or empty it as it goes; the next attempt, and who is told
+        # what has failed, need the batch as it was.
+        return [*item] if type(item) is list else item
+
     async def _finish(
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:

@@ -80,6 +80,8 @@ class BatchStage(BatchFigures):
 
     def pump(self) -> None:
         """Take in what the chain before us has ready; summon a worker if there is work for one."""
+        if self.run.stopping:
+            return  # what was gathered is gone, so nothing could be told to come after it
         intake = self._intake
         batcher = self.batcher
         slots = intake.take_slots()

@@ -147,7 +147,7 @@ class Call(Deciding):
                 if raised.is_decided:
                     raise
                 failed = raised
-            verdict = await self._verdict(failed, item, progress.calls)
+            verdict = await self._verdict(failed, self._own(item), progress.calls)
             begun = expansion is not None and expansion.passed_on > 0
             if verdict is RETRY and not begun and self._may_add(pacing, progress):
                 continue
@@ -258,7 +258,7 @@ class Call(Deciding):
             with CancelScope(deadline=current_time() + self.options.timeout) as pacing.scope:
                 return await self._invoke(item, expansion, pacing)
             # Not fail_after(): the deadline it would look at may have been put off by a pause.
-            raise TimeoutError
+            raise TimeoutError(f"the call took longer than {self.options.timeout:g} s, its timeout")
         finally:
             pacing.scope = None
             pacing.end()
@@ -338,7 +338,7 @@ class Call(Deciding):
         if self._adaptive is not None and pacing.meter is None:
             # Which comes back here with a meter.
             return await self._adaptive.measure(self._invoke, item, expansion, pacing)
-        result = self.function(item)
+        result = self.function(self._own(item))
         kind = self._kinds[type(result)]
         if kind is AWAITABLE:
             result = await result

@@ -6,7 +6,7 @@ none, what the error handler, or a function as ``on_error``, says.
 from __future__ import annotations
 
 from functools import cached_property
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any
 
 from anyio import current_time
@@ -54,7 +54,7 @@ async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Dec
         proceed, value = pair  # pyright: ignore[reportUnknownVariableType]
         if not proceed:
             return FAIL
-        return SKIP if value is None else Replace(value)
+        return SKIP if value is None else _checked(Replace(value), "(True, value)", name)
     function: Any = options.on_error
     answer = function(failed.error, item)
     if isawaitable(answer):
@@ -63,6 +63,19 @@ async def verdict_on(failed: ItemFailed, item: Any, options: TaskOptions) -> Dec
         raise TypeError(
             f"on_error of task {name!r} must return FAIL, SKIP, DIVERT, RETRY or "
             f"Replace(value), got a {type(answer).__name__}"
+        )
+    return _checked(answer, "Replace(value)", name)
+
+
+def _checked(answer: Decision | Replace, wording: str, task_name: str) -> Decision | Replace:
+    """Refuse what would have to be awaited, which only who decides can do."""
+    if isinstance(answer, Replace) and isawaitable(answer.value):
+        kind = type(answer.value).__name__
+        if iscoroutine(answer.value):
+            answer.value.close()
+        raise TypeError(
+            f"task {task_name!r}: the value in {wording} must not be awaitable, got a {kind}; "
+            "await it first, in an 'async def'"
         )
     return answer
 
@@ -100,7 +113,12 @@ class Deciding:
         """
         pacing.end()
         failed = ItemFailed(error, 0 if progress is None else progress.calls)
-        return self._outcome(await self._verdict(failed, item, failed.attempts), failed)
+        verdict = await self._verdict(failed, self._own(item), failed.attempts)
+        return self._outcome(verdict, failed)
+
+    def _own(self, item: Any) -> Any:
+        """Return what the user's code is given of an item; of a batch, a list of its own."""
+        return item
 
     def _may_go_on(self, error: Exception, pacing: Pacing, progress: Progress, begun: bool) -> bool:
         """Decide whether there is another attempt; an error that asks for it pauses the stage."""
@@ -127,8 +145,8 @@ class Deciding:
 
     def _may_repeat(self, delay: float, pacing: Pacing) -> bool:
         """Tell whether there is time for one more attempt and a token, and take that."""
-        # An attempt that would have no time left is not waited for.
-        if current_time() + delay >= pacing.expires_at:
+        # An attempt that would have no time left, of what all may take, is not waited for.
+        if pacing.total is not None and current_time() + delay >= pacing.expires_at:
             return False
         budget = self.options.retry_budget
         return budget is None or budget.take()
