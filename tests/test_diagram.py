@@ -411,6 +411,14 @@ def test_one_item_is_no_items() -> None:
     assert diagram.splitlines()[-1] == '    source == "1 item, in order" ==> results'
 
 
+def test_one_call_is_no_calls() -> None:
+    """Nor is none at all a single one."""
+    for calls, words in ((0, "0 calls"), (1, "1 call"), (2, "2 calls")):
+        stages = (replace(STAGES[0], calls=calls), *STAGES[1:])
+        diagram = (fetch | parse | store).to_mermaid(report_of(stages=stages))
+        assert f"<br/>{words}, limit 20<br/>" in diagram.splitlines()[2]
+
+
 def test_a_report_has_to_be_of_the_same_tasks() -> None:
     """The figures of others would be wrong."""
     with pytest.raises(

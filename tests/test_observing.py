@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections import Counter
@@ -824,12 +825,17 @@ async def every_event(*observers: Observer) -> list[int]:
     return result
 
 
+@pytest.mark.parametrize("error", [Boom, StopIteration, GeneratorExit, asyncio.CancelledError])
 @pytest.mark.parametrize("method", METHODS)
 async def test_an_observer_that_raises_hurts_nobody(
-    method: str, caplog: pytest.LogCaptureFixture
+    method: str, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged once, without the message; it goes on to be called, and so do the others."""
-    raises, log = Raises(method, lambda: Boom("secret")), Log(interval=1)
+    """
+    It is logged once, without the message; it goes on to be called, and so do the others.
+
+    Nor does what steers coroutines steer the run, such as the cancellation of a future it looks at.
+    """
+    raises, log = Raises(method, lambda: error("secret")), Log(interval=1)
     alone = Log(interval=1)
     assert await every_event(alone) == [0, 2]
     caplog.clear()
@@ -839,7 +845,7 @@ async def test_an_observer_that_raises_hurts_nobody(
     errors = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert len(errors) == 1
     text = errors[0].getMessage()
-    assert text.startswith(f"observer Raises has raised Boom in {method}() (")
+    assert text.startswith(f"observer Raises has raised {error.__name__} in {method}() (")
     assert "secret" not in text
     assert errors[0].exc_info is None
     count = log.names.count(method) if method != "tick" else len(log.ticks)

@@ -563,6 +563,21 @@ def test_intervals_are_positive(make: Callable[..., Any], value: float) -> None:
         make(interval=value)
 
 
+@pytest.mark.parametrize("make", [Progress, TqdmProgress])
+@pytest.mark.parametrize("value", [True, "1", None])
+def test_intervals_are_numbers(make: Callable[..., Any], value: Any) -> None:
+    """What only looks like one is refused as well."""
+    message = f"^interval must be a number of seconds, got {value!r}$"
+    with pytest.raises(TypeError, match=message):
+        make(interval=value)
+
+
+def test_a_title_is_a_text() -> None:
+    """A pipeline in its place, for instance, would be shown as its representation."""
+    with pytest.raises(TypeError, match=r"^title must be a str, or None for none, got 3$"):
+        Progress(3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 def test_there_is_one_place_to_write_to() -> None:
     """A file and a console contradict each other."""
     message = "^there must be one place to write to, got both a file and a console$"

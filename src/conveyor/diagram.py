@@ -166,7 +166,7 @@ def _named(plan: StagePlan) -> str:
 def _figures(plan: StagePlan, counts: StageStatistics) -> Iterator[str]:
     """Yield what a stage has done, in lines."""
     if plan.kind != "process":
-        yield f"{counts.calls:,} calls, limit {counts.limit:,}"
+        yield f"{_counted(counts.calls, 'call')}, limit {counts.limit:,}"
     rare = {name.replace("_", " "): getattr(counts, name) for name in _COUNTS}
     if any(rare.values()):
         yield ", ".join(f"{count:,} {name}" for name, count in rare.items() if count)
@@ -175,6 +175,10 @@ def _figures(plan: StagePlan, counts: StageStatistics) -> Iterator[str]:
     latency = None if counts.timings is None else counts.timings.latency
     if latency is not None:
         yield f"p50 {seconds(latency.p50)}, p99 {seconds(latency.p99)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 # Edges
@@ -194,7 +198,7 @@ def _edges(
     for place, (in_order, flow) in enumerate(zip(ordered, flows, strict=True)):
         if place == 0 and not _has_source(plans):
             continue
-        words = [] if flow is None else [f"{flow:,} item{'s' * (flow != 1)}"]
+        words = [] if flow is None else [_counted(flow, "item")]
         words += ["in order"] * in_order
         words += ["as completed"] * (not is_ordered and place == len(plans))
         line = "==" if in_order else "--"

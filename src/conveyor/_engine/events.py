@@ -14,6 +14,7 @@ from anyio import sleep
 from ..error_handling import RetryAfter
 from ..observers.run_log import RunLog
 from ..observing import EVENTS, FailureInfo, Observer, RetryInfo, RunInfo, StageInfo, is_told
+from .host import is_cancellation
 
 if TYPE_CHECKING:
     from ..observing import Fate
@@ -90,14 +91,15 @@ class Events:
         for number, method in self._methods[event]:
             try:
                 method(*args)
-            except Exception as error:
-                self._log(number, event, error)
             except BaseException as error:
-                ending = ending or error
+                if ends_program(error):
+                    ending = ending or error
+                else:
+                    self._log(number, event, error)
         if ending is not None:
             raise ending
 
-    def _log(self, number: int, event: str, error: Exception) -> None:
+    def _log(self, number: int, event: str, error: BaseException) -> None:
         """Say that an observer has failed, once; without the message, which may hold a value."""
         if number in self._broken:
             return
@@ -129,10 +131,10 @@ class Events:
             await sleep(interval)
             try:
                 method(self.run)
-            except Exception as error:
-                self._log(number, "tick", error)
             except BaseException as error:
-                return self._run.fail(error, "raised by an observer")
+                if ends_program(error):
+                    return self._run.fail(error, "raised by an observer")
+                self._log(number, "tick", error)
 
     def end(self, report: RunReport) -> None:
         """
@@ -190,6 +192,17 @@ class Events:
 
     def _info_of(self, stage: Stage) -> StageInfo:
         return self.stages[self._run.stages.index(stage)]
+
+
+def ends_program(error: BaseException) -> bool:
+    """
+    Tell whether what an observer has raised is to end the program, rather than an error of its own.
+
+    A cancellation is such an error: who cannot await cannot be cancelled, so it has leaked.
+
+    :param error: any
+    """
+    return not (isinstance(error, (Exception, GeneratorExit)) or is_cancellation(error))
 
 
 def stage_info(run: Run, position: int) -> StageInfo:

@@ -234,6 +234,15 @@ def current_host() -> AsyncioHost | TrioHost:
     return AsyncioHost()
 
 
+def is_loop_running() -> bool:
+    """Tell whether an event loop runs the calling code."""
+    try:
+        current_host()
+    except (RuntimeError, KeyError):  # the latter before asyncio has been imported
+        return False
+    return True
+
+
 class InterruptWatch:
     """
     Tells after an ``anyio.run()`` on asyncio whether Ctrl-C has ended it.
@@ -284,6 +293,17 @@ def run_on_loop(function: Callable[[], Awaitable[T]], backend: str) -> T:
         if watch.interrupted and type(error).__name__ == "CancelledError":
             raise KeyboardInterrupt from None
         raise
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """
+    Tell whether an exception is a backend's cancellation, also where no event loop runs.
+
+    :param error: any
+    """
+    names = (("asyncio", "CancelledError"), ("trio", "Cancelled"))
+    classes = (getattr(sys.modules.get(module), name, ()) for module, name in names)
+    return isinstance(error, tuple(classes))
 
 
 def is_scope_cancelled() -> bool:

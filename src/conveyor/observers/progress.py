@@ -4,13 +4,12 @@ Progress: what the runs of a pipeline are doing, for the person who waits.
 
 from __future__ import annotations
 
-import math
 import sys
 from itertools import count
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from ..observing import Observer
-from .progress_figures import RunProgress, Tracker
+from .progress_figures import RunProgress, Tracker, check_interval
 from .progress_lines import Lines
 
 if TYPE_CHECKING:
@@ -62,6 +61,7 @@ class Progress(Observer):
         that is looked at when a run begins
     :param interval: seconds from one look at the run to the next, with rows
     :param log_interval: seconds from one line to the next
+    :raises TypeError: if the title or an interval is of the wrong type
     :raises ValueError: if an interval is not positive, or both a file and a console are given
     :raises ImportError: if *live* asks for rows and rich is not installed
     """
@@ -76,9 +76,11 @@ class Progress(Observer):
         interval: float = 0.1,
         log_interval: float = 5.0,
     ) -> None:
-        for name, value in (("interval", interval), ("log_interval", log_interval)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive, in seconds, got {value!r}")
+        # Not everyone's code is type-checked.
+        if not isinstance(title, (str, type(None))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"title must be a str, or None for none, got {title!r}")
+        check_interval("interval", interval)
+        check_interval("log_interval", log_interval)
         if file is not None and console is not None:
             raise ValueError("there must be one place to write to, got both a file and a console")
         if live:

@@ -17,6 +17,7 @@ every batch.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..report import RunReport
     from ..statistics import RunStatistics
 
-__all__ = ["RunProgress", "StageProgress", "Tracker"]
+__all__ = ["RunProgress", "StageProgress", "Tracker", "check_interval"]
 
 MEMORY = 10.0
 """Seconds over which rates are measured."""
@@ -162,3 +163,18 @@ def _ending_of(report: RunReport) -> str:
     if report.error is not None:
         return f"failed with {type(report.error).__name__}"
     return "ended early" if report.outcome == "stopped" else report.outcome
+
+
+def check_interval(name: str, value: object) -> None:
+    """
+    Check the seconds from one look at a run, or one line, to the next.
+
+    :param name: of the setting
+    :param value: of the setting
+    :raises TypeError: if it is not a number
+    :raises ValueError: if it is not positive, or not finite
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive, in seconds, got {value!r}")

@@ -62,7 +62,7 @@ class RunLog(Observer):
         """
         if logger.isEnabledFor(INFO):
             names = [stage.task_name for stage in run.stages]
-            items = "" if run.total is None else f", {run.total:,} items"
+            items = "" if run.total is None else f", {run.total:,} item{'s' * (run.total != 1)}"
             logger.info(
                 "run %s begins: %s%s",
                 run.run_id,

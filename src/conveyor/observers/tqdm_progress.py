@@ -4,7 +4,6 @@ Progress as a bar of tqdm, which works in notebooks, too.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -16,7 +15,7 @@ except ModuleNotFoundError as _error:
     ) from _error
 
 from ..observing import Observer
-from .progress_figures import Tracker
+from .progress_figures import Tracker, check_interval
 
 if TYPE_CHECKING:
     from ..observing import RunInfo
@@ -35,13 +34,13 @@ class TqdmProgress(Observer):
 
     :param interval: seconds from one look at the run to the next
     :param options: for ``tqdm.auto.tqdm``, for instance ``desc="pages"`` or ``leave=False``
+    :raises TypeError: if the interval is not a number
     :raises ValueError: if the interval is not positive
     :raises ImportError: if tqdm is not installed
     """
 
     def __init__(self, *, interval: float = 0.1, **options: Any) -> None:
-        if not 0 < interval < math.inf:
-            raise ValueError(f"interval must be positive, in seconds, got {interval!r}")
+        check_interval("interval", interval)
         self.interval: float | None = interval
         self._options: dict[str, Any] = {"unit": "item", **options}
         self._shown: dict[RunInfo, tuple[Tracker, Any]] = {}

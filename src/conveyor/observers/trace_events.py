@@ -134,13 +134,15 @@ def _summary(recording: Recording) -> _Args:
 
 def _names(report: RunReport) -> list[str]:
     """Return a name for each stage, all of them different."""
-    count = Counter(stage.task_name for stage in report.stages)
-    return [
-        f"{stage.task_name} ({stage.position + 1})"
-        if count[stage.task_name] > 1
-        else stage.task_name
-        for stage in report.stages
-    ]
+    names = [stage.task_name for stage in report.stages]
+    # Until none is there twice, since a task may be called like another one and its position.
+    while max(Counter(names).values(), default=1) > 1:
+        count = Counter(names)
+        names = [
+            f"{name} ({position})" if count[name] > 1 else name
+            for position, name in enumerate(names, 1)
+        ]
+    return names
 
 
 def _events(recording: Recording) -> Iterator[str]:
