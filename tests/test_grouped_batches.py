@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -17,6 +18,35 @@ both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
 
 def itself(item: Any) -> Any:
     return item
+
+
+@pytest.mark.parametrize("option", ["weight", "batch_by"])
+async def test_options_are_asked_in_the_variables_of_the_run(option: str) -> None:
+    """Not in those of the call that an item comes from, or of another one; nor do they set any."""
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    @single_task
+    async def make(item: int) -> AsyncIterator[int]:
+        variable.set(f"item {item}")
+        for number in range(2):
+            await anyio.sleep(1 if item == 0 else 0.1)
+            assert variable.get() == f"item {item}"
+            yield number
+
+    def ask(item: int) -> int:
+        seen.append(variable.get())
+        variable.set("asked")
+        return 1
+
+    options: dict[str, Any] = {
+        "weight": {"weight": ask, "max_weight": 2},
+        "batch_by": {option: ask},
+    }
+    pack = batch_task(max_size=2, **options[option])(itself)
+    variable.set("run")
+    assert await (make | pack)(range(3)).collect() == [0, 1, 0, 1, 0, 1]
+    assert seen == ["run"] * 6
 
 
 # Weight

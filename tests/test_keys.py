@@ -855,3 +855,22 @@ async def test_a_source_has_no_key() -> None:
         "task 'read' begins a pipeline without data, so it is called once and without an item, and "
         "key has nothing to look at; leave key out"
     )
+
+
+async def test_a_key_that_would_have_to_be_awaited_fails_the_run() -> None:
+    """Each one would be a key of its own."""
+
+    @single_task
+    async def key_of(item: int) -> int:
+        return item % 2
+
+    @single_task(key=key_of)
+    async def work(item: int) -> int:
+        return item
+
+    with pytest.raises(TypeError) as caught:
+        await work([1, 2]).collect()
+    assert str(caught.value) == (
+        "key must return its value, got a TaskCall, which would have to be awaited; "
+        "find out in a task before this one what has to be waited for"
+    )

@@ -144,3 +144,31 @@ async def test_process_is_left_in_order() -> None:
     async with Scoped().with_context(max_in_flight=4)(range(50)) as results:
         assert await anext(results) == 0
         await ticks(5)
+
+
+async def test_two_tasks_that_wait_for_items_at_once_are_refused() -> None:
+    """One of them would never be woken; the error says what to do."""
+    errors: list[RuntimeError] = []
+
+    class Two(BaseTask[int, int]):
+        async def process(self, items: AsyncIterator[int]) -> AsyncIterator[int]:
+            received: list[int] = []
+
+            async def read() -> None:
+                try:
+                    received.extend([item async for item in items])
+                except RuntimeError as error:
+                    errors.append(error)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                group.start_soon(read)
+            for item in received:
+                yield item
+
+    assert await (later | Two())([1, 2, 3]).collect() == [1, 2, 3]
+    (error,) = errors
+    assert str(error) == (
+        "task 'Two': another task of process() is waiting for an item; let one iterate the items "
+        "and hand them on"
+    )

@@ -328,3 +328,24 @@ def test_a_rate_shows_what_it_is() -> None:
     assert repr(rate) == "Rate(limit=10, per=2, burst=1, cost=None)"
     with pytest.raises(AttributeError):
         rate.limit = 5  # type: ignore[misc]
+
+
+async def test_nobody_overtakes_those_who_wait() -> None:
+    """Nor takes away meanwhile what they wait for: the bound holds for all together."""
+    rate: Any = Rate(1, burst=10, cost=lambda cost: cost)
+    begun: list[tuple[float, int]] = []
+
+    async def begin(cost: int) -> None:
+        await rate.acquire(cost)
+        begun.append((current_time(), cost))
+
+    async with anyio.create_task_group() as group:
+        for cost in (10, 10):
+            group.start_soon(begin, cost)
+            await ticks(3)
+        await anyio.sleep(5)
+        assert not rate.acquire_nowait(1)
+        group.start_soon(begin, 1)
+    assert begun == [(0, 10), (10, 10), (11, 1)]
+    await anyio.sleep(1)
+    assert rate.acquire_nowait(1)

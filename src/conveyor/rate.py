@@ -161,7 +161,8 @@ class _Line:
     def take_nowait(self, cost: float) -> bool:
         self._move_in()
         now = current_time()
-        if self._cells.ready_at(cost) > now:
+        # Nobody overtakes those who wait; nor may what they wait for be taken away meanwhile.
+        if self._waiting or self._cells.ready_at(cost) > now:
             return False
         self._seen = now
         self._cells.take(cost, now)

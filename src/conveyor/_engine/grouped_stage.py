@@ -83,7 +83,7 @@ class GroupedBatchStage(BatchStage):
     def _weigh(self, item: Any) -> float:
         if self._weight_of is None:
             return 0
-        weight: Any = self._weight_of(item)
+        weight: Any = self.run.ask(self._weight_of, item)
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise TypeError(f"weight must return a number, got a {type(weight).__name__}")
         if not weight >= 0:
@@ -93,7 +93,7 @@ class GroupedBatchStage(BatchStage):
     def _identify(self, item: Any) -> Hashable:
         if self._key_of is None:
             return None
-        key = self._key_of(item)
+        key: Hashable = self.run.ask(self._key_of, item)
         try:
             hash(key)
         except TypeError:

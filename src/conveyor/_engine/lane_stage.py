@@ -7,7 +7,7 @@ Stages of their own, since others need not ask: those have a plain deque for a q
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Awaitable, Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..error_handling import KeyHaltedError
@@ -142,6 +142,13 @@ def checked_key(key: Any, option: str) -> Hashable:
                 "key=..., a function of the item that returns something hashable"
             ) from None
         raise TypeError(f"key must return something hashable, {got}") from None
+    if option == "key" and isinstance(key, Awaitable):
+        # isinstance() leaves the type argument unknown.
+        kind = type(key).__name__  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        raise TypeError(
+            f"key must return its value, got a {kind}, which would have to be "
+            "awaited; find out in a task before this one what has to be waited for"
+        )
     hashable: Hashable = key
     return hashable
 

@@ -134,6 +134,7 @@ class ProcessStage(Stage):
         :param place: gets the item's index
         :param pacing: of the call
         :raises StopAsyncIteration: at the end of the input
+        :raises RuntimeError: if another task is waiting already
         """
         while True:
             slot = self._intake.take()
@@ -153,6 +154,11 @@ class ProcessStage(Stage):
                 await self._wait_for_item(pacing)
 
     async def _wait_for_item(self, pacing: Pacing) -> None:
+        if self._waiting_for_item is not None:
+            raise RuntimeError(
+                f"task {self.name!r}: another task of process() is waiting for an item; let one "
+                "iterate the items and hand them on"
+            )
         self._waiting_for_item = event = Event()
         if pacing.watched is not None:
             pacing.watched.pause()
