@@ -341,6 +341,67 @@ def test_a_batch_task_cannot_be_the_source() -> None:
     )
 
 
+# What iterators say of their length
+
+
+class Hinting:
+    """An iterator over some numbers that says the same of their number at all times."""
+
+    def __init__(self, count: int, hint: Any) -> None:
+        self._numbers = iter(range(count))
+        self._hint = hint
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        return next(self._numbers)
+
+    def __length_hint__(self) -> int:
+        if isinstance(self._hint, Exception):
+            raise self._hint
+        hint: int = self._hint
+        return hint
+
+
+async def turns_of_a_run(data: Any) -> int:
+    """Return how many turns of the event loop a bystander gets while a run goes on."""
+    turns = 0
+
+    async def stand_by() -> None:
+        nonlocal turns
+        while True:
+            await ticks(1)
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_by)
+        await ticks(1)
+        assert await echo(data).collect() == [(1,)]
+        tasks.cancel_scope.cancel()
+    return turns
+
+
+async def test_the_end_of_a_list_takes_no_turns() -> None:
+    """Who lets others run before it asks for the end makes every short run longer."""
+    assert await turns_of_a_run([1]) < await turns_of_a_run(number for number in [1])
+
+
+@pytest.mark.parametrize("hint", [0, -1, 5000, NotImplemented, TypeError(), ValueError("broken")])
+@pytest.mark.parametrize("window", [3, 1000])
+async def test_an_iterator_may_be_wrong_about_its_length(hint: Any, window: int) -> None:
+    """Everything comes all the same: it is an estimate."""
+    pipeline = Pipeline().add(echo).with_context(max_in_flight=window)
+    assert await items(pipeline, Hinting(2500, hint)) == list(range(2500))
+    assert await items(pipeline, Hinting(0, hint)) == []
+
+
+async def test_an_endless_iterator_that_says_it_is_at_its_end() -> None:
+    """It lets others run as soon as the window is full."""
+    async with echo(Hinting(10**9, 0)) as results:
+        assert [await anext(results) for _ in range(2000)] == [(n,) for n in range(2000)]
+
+
 # Extra arguments
 
 

@@ -112,9 +112,13 @@ def test_options_by_position_are_checked(decorator: Any) -> None:
 
 def test_batch_task_cannot_be_used_bare() -> None:
     """There is no batch without a size."""
-    message = "batch_task needs to know the size of a batch; write @batch_task(max_size=...)"
-    with pytest.raises(TypeError, match=exactly(message)):
-        batch(function)
+    message = (
+        "batch_task needs to know the size of a batch; write @batch_task(max_size=...) above the "
+        "function, or batch_task(max_size=...)(function)"
+    )
+    for settings in ({}, {"max_size": 3}):
+        with pytest.raises(TypeError, match=exactly(message)):
+            batch(function, **settings)
 
 
 @pytest.mark.parametrize("decorate", [single, single(timeout=3), batch(max_size=3)])
@@ -368,6 +372,38 @@ def test_with_inputs_returns_another_task() -> None:
     assert (other.inputs.args, other.inputs.kwargs) == ((1,), {"name": 2})
     assert other.timeout == 3
     assert (other.with_inputs(3).inputs.args, other.with_inputs(3).inputs.kwargs) == ((3,), {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"max_attempts": True}, TypeError, "max_attempts must be an int, got True"),
+        ({"max_attempts": 1.0}, TypeError, "max_attempts must be an int, got 1.0"),
+        (
+            {"max_attempts": 0},
+            ValueError,
+            "max_attempts must be at least 1 (the first call counts), got 0",
+        ),
+        ({"base_delay": True}, TypeError, "base_delay must be a number, got True"),
+        ({"max_delay": "1"}, TypeError, "max_delay must be a number, got '1'"),
+        ({"backoff_multiplier": -1}, ValueError, "backoff_multiplier must not be negative, got -1"),
+        (
+            {"jitter": float("inf")},
+            ValueError,
+            "jitter must be finite, such as 0.1, or True for the whole delay",
+        ),
+        (
+            {"exponential_backoff": "no"},
+            TypeError,
+            "exponential_backoff must be True or False, got 'no'",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_bad_retry_config_is_refused(settings: Any, kind: type[Exception], message: str) -> None:
+    """As strictly as the keywords that say the same."""
+    with pytest.raises(kind, match=exactly(message)):
+        RetryConfig(**settings)
 
 
 def test_a_retry_config_is_copied() -> None:

@@ -725,6 +725,19 @@ async def agen() -> AsyncIterator[int]:
             "from_thread() needs an iterable, got a method; call it: from_thread(function())",
         ),
         (
+            lambda: from_thread([], limiter=3),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            TypeError,
+            (
+                "limiter must be an anyio.CapacityLimiter, got 3; "
+                "write limiter=anyio.CapacityLimiter(4), for instance"
+            ),
+        ),
+        (
+            lambda: from_thread([], abandon_on_cancel="no"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            TypeError,
+            "abandon_on_cancel must be True or False, got 'no'",
+        ),
+        (
             lambda: from_thread([], read_ahead=-1),
             ValueError,
             "read_ahead must be 0 or more, got -1",

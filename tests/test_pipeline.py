@@ -271,6 +271,9 @@ def test_what_is_no_stage_is_refused(operand: Any, message: str) -> None:
         lambda: add_one | operand,
         lambda: (add_one | double) | operand,
         lambda: double(3) | operand,
+        lambda: operand | add_one,
+        lambda: operand | (add_one | double),
+        lambda: operand | double(3),
         lambda: Pipeline().add(operand),
         lambda: Pipeline().add(add_one, operand),
     ):
@@ -279,12 +282,26 @@ def test_what_is_no_stage_is_refused(operand: Any, message: str) -> None:
         assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("operand", [5, None, [1], function])
-def test_what_is_no_stage_is_refused_on_the_left(operand: Any) -> None:
-    """On the left side too it is a ``TypeError``."""
-    for right in (add_one, add_one | double, double(3)):
-        with pytest.raises(TypeError, match="unsupported operand"):
-            operand | right
+@pytest.mark.parametrize("name", ["collect", "first", "stats", "aclose"])
+def test_a_pipeline_without_data_says_where_its_results_are(name: str) -> None:
+    """Most of all if the data has been given to its first task."""
+    pipeline: Any = double([1, 2]) | add_one
+    with pytest.raises(AttributeError) as caught:
+        getattr(pipeline, name)
+    assert str(caught.value) == (
+        f"'Pipeline' object has no attribute {name!r}; its stream has: "
+        f"write pipeline(data).{name}, and (task | other)(data), since in a '|' expression "
+        "a task's arguments are side inputs, never data"
+    )
+    assert not hasattr(pipeline, name)
+
+
+@pytest.mark.parametrize("name", ["colect", "_run", "__len__"])
+def test_a_pipeline_has_no_other_attributes(name: str) -> None:
+    """Nothing is said of streams that they do not have either, or that is their own business."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(add_one | double, name)
+    assert str(caught.value) == f"'Pipeline' object has no attribute {name!r}"
 
 
 def test_a_stream_is_no_stage() -> None:

@@ -16,6 +16,7 @@ from conveyor import (
     RETRY,
     AsyncStream,
     BaseTask,
+    CollectLimitError,
     Pipeline,
     RetryAfter,
     StreamClosedError,
@@ -339,7 +340,8 @@ async def test_a_failing_cleanup_reaches_the_consumer() -> None:
             await anext(results)
 
 
-async def test_a_source_may_hold_a_task_group() -> None:
+@pytest.mark.parametrize("wrap", [aiter, AsyncStream])
+async def test_a_source_may_hold_a_task_group(wrap: Any) -> None:
     """A source with a task group of its own is closed in order, and quietly."""
     ended = []
 
@@ -356,9 +358,31 @@ async def test_a_source_may_hold_a_task_group() -> None:
                 yield item
         ended.append("source")
 
-    async with Pipeline().with_context(max_in_flight=5)(source()) as results:
+    async with Pipeline().with_context(max_in_flight=5)(wrap(source())) as results:
         assert await anext(results) == 0
     assert ended == ["ticker"]
+
+
+async def test_a_plain_stream_of_a_source_that_holds_a_task_group() -> None:
+    """It is closed as quietly by the stream's own ways."""
+
+    async def source() -> AsyncIterator[int]:
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(anyio.sleep_forever)
+            yield 1
+            yield 2
+
+    async with AsyncStream(source()) as results:
+        assert await anext(results) == 1
+    with pytest.raises(KeyError):
+        async with AsyncStream(source()) as results:
+            assert await anext(results) == 1
+            raise KeyError
+    with pytest.raises(CollectLimitError):
+        await AsyncStream(source()).collect(limit=1)
+    stream = AsyncStream(source())
+    assert await stream.first() == 1
+    await stream.aclose()
 
 
 @pytest.mark.parametrize("wrap", [aiter, AsyncStream])

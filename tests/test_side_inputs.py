@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import anyio
@@ -507,6 +508,29 @@ async def test_replace_keeps_the_inputs() -> None:
     assert (renamed.task_name, load.calls) == ("renamed", 1)
 
 
+class Letters:
+    """An async iterator that can be copied."""
+
+    def __init__(self) -> None:
+        self.rest = list("abc")
+
+    def __aiter__(self) -> Letters:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self.rest:
+            raise StopAsyncIteration
+        return self.rest.pop(0)
+
+
+async def test_the_iterator_of_a_task_that_is_copied_is_copied_too() -> None:
+    """The copy has the same inputs, as far as they can be copied."""
+    task = pair_with_next.with_inputs(Letters())
+    other = copy.deepcopy(task)
+    assert await task([1, 2]).collect() == [(1, "a"), (2, "b")]
+    assert await other([1, 2]).collect() == [(1, "a"), (2, "b")]
+
+
 async def test_a_source_gets_its_inputs_without_an_item() -> None:
     """A task that runs without data is called with its side inputs only."""
 
@@ -517,3 +541,53 @@ async def test_a_source_gets_its_inputs_without_an_item() -> None:
 
     assert await count.with_inputs(2, stop=4).pipeline()().collect() == [2, 3]
     assert await count.with_inputs(Counted(2)(), stop=Counted(4)()).pipeline()().collect() == [2, 3]
+
+
+async def slow_letters() -> AsyncGenerator[str, None]:
+    for letter in "abcdef":
+        await anyio.sleep(1)
+        yield letter
+
+
+async def test_an_iterator_given_in_several_places_is_shared_by_all() -> None:
+    """By two tasks, two arguments and two runs: whoever asks first is given the next one."""
+    letters = slow_letters()
+    both = pair_with_next.with_inputs(letters) | pair_with_next.with_inputs(letters)
+    assert await both([1, 2]).collect() == [((1, "a"), "c"), ((2, "b"), "d")]
+    results: list[Any] = []
+
+    async def run(item: int) -> None:
+        results.extend(await pair_with_next.pipeline()([item], letters).collect())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, 3)
+        group.start_soon(run, 4)
+    assert sorted(letter for _, letter in results) == ["e", "f"]
+    await letters.aclose()
+
+    @single_task
+    async def from_both(item: int, one: AsyncIterator[str], *, two: AsyncIterator[str]) -> Any:
+        received: list[str] = []
+
+        async def take(letters: AsyncIterator[str]) -> None:
+            received.append(await anext(letters))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(take, one)
+            group.start_soon(take, two)
+        return sorted(received)
+
+    letters = slow_letters()
+    assert await from_both.with_inputs(letters, two=letters)([1]).collect() == ["a", "b"]
+    await letters.aclose()
+
+
+async def test_a_call_with_a_coroutine_may_be_composed_more_than_once() -> None:
+    """It is awaited once, whether the call is bound in one pipeline or in two."""
+    load = Counted()
+    call = pair(load())
+    assert await (call | call)([0]).collect() == [((0, "value"), "value")]
+    one, two = call | pair, pair | call
+    assert await one([1]).collect() == [((1, "value"),)]
+    assert await two([2]).collect() == [((2,), "value")]
+    assert load.calls == 1

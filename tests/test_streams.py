@@ -25,6 +25,7 @@ from conveyor import (
     StageStatistics,
     StreamClosedError,
     StreamConsumedError,
+    Success,
     batch_task,
     single_task,
 )
@@ -214,13 +215,18 @@ async def test_collect_raises_beyond_the_limit() -> None:
     assert isinstance(caught.value, RuntimeError)
 
 
-async def test_collect_in_a_block_raises_beyond_the_limit() -> None:
-    """Inside a block the results beyond it can still be read."""
-    async with echo(range(5)) as results:
-        with pytest.raises(CollectLimitError) as caught:
-            await results.collect(limit=2)
-        assert str(caught.value) == LIMIT
-        assert await results.collect() == [3, 4]
+@pytest.mark.parametrize("window", [1, 3, 1000])
+async def test_collect_in_a_block_raises_beyond_the_limit(window: int) -> None:
+    """Inside a block all results can still be read, in order, and those before are not repeated."""
+    async with echo.with_context(max_in_flight=window)(range(30)) as results:
+        for number in range(3):
+            assert await anext(results) == number
+            with pytest.raises(CollectLimitError) as caught:
+                await results.collect(limit=2)
+            assert str(caught.value) == LIMIT
+        assert results.stats().items_out == 3
+        assert await results.collect(limit=27) == [*range(3, 30)]
+        assert results.stats().items_out == 30
 
 
 @pytest.mark.parametrize("limit", [None, 9])
@@ -316,13 +322,18 @@ async def test_collect_with_limit_zero() -> None:
         await echo([1]).collect(limit=0)
 
 
-@pytest.mark.parametrize("limit", [-1, 1.5, "2"], ids=repr)
+@pytest.mark.parametrize("limit", [-1, 1.5, "2", True], ids=repr)
 async def test_a_bad_limit_is_refused(limit: Any) -> None:
-    """The message says what a limit is."""
+    """The message says what a limit is, and the stream can still be collected."""
     for stream in (echo([1]), AsyncStream(echo([1]))):
         with pytest.raises(ValueError, match="limit") as caught:
             await stream.collect(limit=limit)
         assert str(caught.value) == f"limit must be None or an int of at least 0, got {limit!r}"
+        assert await stream.collect() == [1]
+    async with echo([1]) as results:
+        with pytest.raises(ValueError, match="limit"):
+            await results.collect(limit=limit)
+        assert await results.collect() == [1]
 
 
 # Used once
@@ -528,6 +539,51 @@ async def test_a_plain_stream_iterates_its_source_again() -> None:
         assert await plain(stream) == [0, 1, 2]
         assert await stream.collect() == [0, 1, 2]
         assert await block(stream) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("first", ["quick", "patient"])
+async def test_a_plain_stream_can_be_iterated_by_several_tasks_at_once(first: str) -> None:
+    """Whoever ends first closes an iterator of its own, and nobody else's."""
+    numbers = Numbers(30)
+    stream = AsyncStream(numbers)
+    pauses = {"quick": 0, "patient": 3}
+    received: dict[str, list[int]] = {name: [] for name in pauses}
+
+    async def in_a_block(name: str) -> None:
+        async with stream as results:
+            async for result in results:
+                received[name].append(result)
+                await ticks(pauses[name])
+
+    async def as_data(name: str) -> None:
+        async with Pipeline().with_context(max_in_flight=1)(stream) as results:
+            async for result in results:
+                received[name].append(result)
+                await ticks(pauses[name])
+
+    for way in (in_a_block, as_data):
+        received = {name: [] for name in pauses}
+        async with anyio.create_task_group() as group:
+            for name in sorted(pauses, key=lambda name: name != first):
+                group.start_soon(way, name)
+                await ticks(2)
+        assert received == {name: [*range(30)] for name in pauses}
+        assert numbers.open == 0
+
+
+async def test_a_plain_streams_block_may_be_left_by_another_task() -> None:
+    """As an exit stack that is handed on does."""
+    numbers = Numbers(30)
+    stream = AsyncStream(numbers)
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def enter() -> None:
+            assert await anext(await stack.enter_async_context(stream)) == 0
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+        assert numbers.open == 1
+    assert numbers.open == 0
 
 
 async def test_a_plain_stream_of_an_exhausted_generator_gives_nothing() -> None:
@@ -845,6 +901,14 @@ def test_run_passes_arguments_on(anyio_backend_name: str) -> None:
     scale = single_task(lambda item, factor, offset=0: item * factor + offset)
     pipeline = scale | echo
     assert pipeline.run([1, 2], 10, offset=1, backend=anyio_backend_name) == [11, 21]
+    assert scale.run([1, 2], 10, offset=1, backend=anyio_backend_name) == [11, 21]
+
+
+async def test_a_task_passes_arguments_on() -> None:
+    """As a pipeline of it alone does."""
+    scale = single_task(lambda item, factor, offset=0: item * factor + offset)
+    assert await scale.as_completed([1, 2], 10, offset=1).collect() == [11, 21]
+    assert await scale.outcomes([1, 2], 10, offset=1).collect() == [Success(11, 0), Success(21, 1)]
 
 
 def test_run_uses_the_backend(anyio_backend_name: str) -> None:
@@ -867,11 +931,16 @@ def test_run_raises_the_very_error(anyio_backend_name: str) -> None:
     assert caught.value is error
 
 
-async def test_run_is_refused_inside_a_running_loop(anyio_backend_name: str) -> None:
+async def test_run_is_refused_inside_a_running_loop() -> None:
     """Within a coroutine there is ``collect()``; ``run`` says so instead of blocking."""
     for runner in (echo, echo | echo):
-        with pytest.raises(RuntimeError, match=r"[Aa]lready running"):
-            runner.run([1], backend=anyio_backend_name)
+        for backend in ("asyncio", "trio"):
+            with pytest.raises(RuntimeError) as caught:
+                runner.run([1], backend=backend)
+            assert str(caught.value) == (
+                "an event loop is running in this thread already, as in a notebook; "
+                "write 'await pipeline(data).collect()' instead of 'pipeline.run(data)'"
+            )
 
 
 @pytest.mark.parametrize("backend", ["curio", "", None, "uvloop"])

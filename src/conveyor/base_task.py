@@ -114,21 +114,35 @@ class BaseTask(Generic[In, Out]):
     def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         return self.pipeline() | other
 
-    def as_completed(self, data: Data[In] = NO_DATA) -> PipelineStream[Out]:
+    # Which type checkers are to think impossible, as it is.
+    if not TYPE_CHECKING:
+
+        def __ror__(self, other: Any) -> Any:
+            return self.pipeline().__ror__(other)
+
+    def as_completed(
+        self, data: Data[In] = NO_DATA, *args: Any, **kwargs: Any
+    ) -> PipelineStream[Out]:
         """
         Return a stream of results in completion order.
 
         :param data: as for a pipeline
+        :param args: as for a pipeline
+        :param kwargs: as for a pipeline
         """
-        return self.pipeline().as_completed(data)
+        return self.pipeline().as_completed(data, *args, **kwargs)
 
-    def outcomes(self, data: Data[In] = NO_DATA) -> PipelineStream[Outcome[Out]]:
+    def outcomes(
+        self, data: Data[In] = NO_DATA, *args: Any, **kwargs: Any
+    ) -> PipelineStream[Outcome[Out]]:
         """
         Return a stream of results and failures; see :meth:`.Pipeline.outcomes`.
 
         :param data: as for a pipeline
+        :param args: as for a pipeline
+        :param kwargs: as for a pipeline
         """
-        return self.pipeline().outcomes(data)
+        return self.pipeline().outcomes(data, *args, **kwargs)
 
     def with_context(self, **fields: Any) -> Pipeline[In, Out]:
         """
@@ -163,12 +177,16 @@ class BaseTask(Generic[In, Out]):
         """
         return self.pipeline().with_progress(title, **settings)
 
-    def run(self, data: Data[In] = NO_DATA, *, backend: str = "asyncio") -> list[Out]:
+    def run(
+        self, data: Data[In] = NO_DATA, *args: Any, backend: str = "asyncio", **kwargs: Any
+    ) -> list[Out]:
         """
         Run from synchronous code.
 
         :param data: as for a pipeline
+        :param args: as for a pipeline
         :param backend: ``"asyncio"`` or ``"trio"``
+        :param kwargs: as for a pipeline
         :return: all results
         """
-        return self.pipeline().run(data, backend=backend)
+        return self.pipeline().run(data, *args, backend=backend, **kwargs)

@@ -42,6 +42,7 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
         self._task = task
         self._args = args
         self._kwargs = kwargs
+        self._bound: FunctionTask[In, Out] | None = None
         super().__init__((task.stage_plan(),), NO_DATA, PipelineContext())
 
     def _start(self) -> Run:
@@ -57,7 +58,15 @@ class TaskCall(PipelineStream[Out], Generic[In, Out]):
 
     def bound(self) -> FunctionTask[In, Out]:
         """Return the task with the arguments bound after the item, as ``|`` does."""
-        return self._task.with_inputs(*self._args, **self._kwargs)
+        # Once: what has to be awaited for the inputs is awaited once, however often we are used.
+        if self._bound is None:
+            self._bound = self._task.with_inputs(*self._args, **self._kwargs)
+        return self._bound
 
     def __or__(self, other: Composable[Out, Next]) -> Pipeline[In, Next]:
         return self.bound() | other
+
+    if not TYPE_CHECKING:
+
+        def __ror__(self, other: Any) -> Any:
+            return self.bound().__ror__(other)

@@ -237,6 +237,8 @@ class ContextManager:
     """
     ``with ContextManager(context):`` makes *context* current inside the block.
 
+    Blocks of one object may contain one another, but not overlap in several tasks.
+
     :param context: the context to set
     """
 

@@ -256,7 +256,8 @@ def batch_task(min_size: int = 1, max_size: MaxSize = None, *values: Any, **opti
     """
     if callable(min_size):
         raise TypeError(
-            "batch_task needs to know the size of a batch; write @batch_task(max_size=...)"
+            "batch_task needs to know the size of a batch; write @batch_task(max_size=...) above "
+            "the function, or batch_task(max_size=...)(function)"
         )
     options = _named(values, options)
 

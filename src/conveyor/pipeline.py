@@ -73,6 +73,21 @@ class Pipeline(Generic[In, Out]):
             context = other.context
         return Pipeline(context.copy()).add(*self.stages, other)
 
+    # What is no part of a pipeline, and no member of one, type checkers see by themselves.
+    if not TYPE_CHECKING:
+
+        def __ror__(self, other: Any) -> Any:
+            return Pipeline().add(other, self)
+
+        def __getattr__(self, name: str) -> Any:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(PipelineStream, name):
+                message += (
+                    f"; its stream has: write pipeline(data).{name}, and (task | other)(data), "
+                    "since in a '|' expression a task's arguments are side inputs, never data"
+                )
+            raise AttributeError(message, name=name, obj=self)
+
     def with_context(self, **fields: Any) -> Pipeline[In, Out]:
         """
         Return a pipeline with a changed context.

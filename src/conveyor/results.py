@@ -75,11 +75,11 @@ class Results(_Taking[T]):
 
     async def collect(self, limit: int | None = None) -> list[T]:
         """
-        Read what is left; if that is cancelled, what it has read can be read once more.
+        Read what is left; without the end of it, what has been read can be read once more.
 
         :param limit: results at most
         :return: the results, in the order of the stream
-        :raises CollectLimitError: if there are more than *limit*, which have been read then
+        :raises CollectLimitError: if there are more than *limit*
         """
         collected: list[T] = []
         try:
@@ -90,7 +90,7 @@ class Results(_Taking[T]):
         except BaseException as error:
             # What has ended the run comes after all results.
             is_end = error is self._run.failure or isinstance(error, StreamClosedError)
-            if not (is_end or isinstance(error, CollectLimitError)):
+            if not is_end:
                 self._handoff.put_back(collected)
             raise
         return collected
@@ -194,8 +194,9 @@ def check_timeout(timeout: object) -> None:
         raise ValueError(f"timeout must be 0 or more, or None for none, got {timeout!r}")
 
 
-def _check_limit(limit: object) -> None:
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
+def check_limit(limit: object) -> None:
+    """Check how many results are to be collected at most."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise ValueError(f"limit must be None or an int of at least 0, got {limit!r}")
 
 
@@ -213,10 +214,10 @@ async def collect(results: AsyncIterator[T], limit: int | None) -> list[T]:
 
 
 async def _read(results: AsyncIterator[T], limit: int | None, collected: list[T]) -> None:
-    _check_limit(limit)
+    check_limit(limit)
     async for result in results:
-        if limit is not None and len(collected) == limit:
+        collected.append(result)
+        if limit is not None and len(collected) > limit:
             raise CollectLimitError(
                 f"there are more than limit={limit} results; iterate the stream, or raise the limit"
             )
-        collected.append(result)

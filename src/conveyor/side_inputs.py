@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from anyio import Lock
 
@@ -49,7 +50,25 @@ class SharedIterator(AsyncIterator[Any]):
             return await self._iterator.__anext__()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_iterator":
+            raise AttributeError(name)  # of a copy that is being made
         return getattr(self._iterator, name)
+
+
+# By the identity of their iterators, which they keep alive.
+_shared: WeakValueDictionary[int, SharedIterator] = WeakValueDictionary()
+
+
+def shared(iterator: AsyncIterator[Any]) -> SharedIterator:
+    """
+    Return the one :class:`SharedIterator` of *iterator*, wherever that is given as a side input.
+
+    :param iterator: of a user's
+    """
+    found = _shared.get(id(iterator))
+    if found is None:
+        found = _shared[id(iterator)] = SharedIterator(iterator)
+    return found
 
 
 class _Pending:
@@ -80,7 +99,7 @@ def _prepare(value: Any) -> Any:
         return _Pending(lambda: value)
     if isinstance(value, AsyncIterator):
         # isinstance() leaves the element type unknown
-        return SharedIterator(value)  # pyright: ignore[reportUnknownArgumentType]
+        return shared(value)  # pyright: ignore[reportUnknownArgumentType]
     return value
 
 

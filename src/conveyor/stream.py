@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import create_task_group, get_cancelled_exc_class
+from anyio import create_task_group, get_cancelled_exc_class, get_current_task
 from anyio.abc import TaskGroup
 
 from .data import NO_DATA, ScopedIterable
 from .error_handling import StreamClosedError, StreamConsumedError
-from .results import PlainIterator, Results, check_timeout, collect
+from .results import PlainIterator, Results, check_limit, check_timeout, collect
 
 if TYPE_CHECKING:
     from ._engine.observation import Observation
@@ -54,17 +54,23 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
                 "for other data call a pipeline: Pipeline()(data)"
             )
         self._source = source
-        self._entered: list[AsyncIterator[Out]] = []
+        # Of the blocks that are open, each with the task that has entered it.
+        self._entered: list[tuple[int, AsyncIterator[Out]]] = []
 
     def __aiter__(self) -> AsyncIterator[Out]:
         return self._source.__aiter__()
 
     async def __aenter__(self) -> AsyncIterator[Out]:
-        self._entered.append(self.__aiter__())
-        return self._entered[-1]
+        iterator = self.__aiter__()
+        self._entered.append((get_current_task().id, iterator))
+        return iterator
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
-        await _aclose(self._entered.pop())
+        # Several tasks may have entered us; one that leaves what another has entered is rare.
+        task = get_current_task().id
+        own = [place for place, (each, _) in enumerate(self._entered) if each == task]
+        _, iterator = self._entered.pop(own[-1] if own else -1)
+        await _aclose(iterator)
         return None
 
     async def collect(self, limit: int | None = None) -> list[Out]:
@@ -75,6 +81,7 @@ class AsyncStream(ScopedIterable, AsyncIterable[Out], Generic[Out]):
         :return: the results, in the order of the stream
         :raises CollectLimitError: if there are more than *limit*
         """
+        check_limit(limit)
         async with self as results:
             return await collect(results, limit)
 
@@ -222,7 +229,9 @@ class PipelineStream(AsyncStream[Out]):
         :param limit: results at most
         :return: the results, in the order of the stream
         :raises CollectLimitError: if there are more than *limit*
+        :raises ValueError: if *limit* is no int of at least 0, before anything has run
         """
+        check_limit(limit)
         async with self as results:
             return await results.collect(limit)
 
@@ -307,8 +316,13 @@ def run(function: Callable[[], Awaitable[T]], backend: str) -> T:
     :raises RuntimeError: if an event loop is running in this thread
     :raises ValueError: if there is no such backend, or it is not installed
     """
-    from ._engine.host import run_on_loop
+    from ._engine.host import is_loop_running, run_on_loop
 
+    if is_loop_running():
+        raise RuntimeError(
+            "an event loop is running in this thread already, as in a notebook; "
+            "write 'await pipeline(data).collect()' instead of 'pipeline.run(data)'"
+        )
     if backend not in ("asyncio", "trio"):
         raise ValueError(f"backend must be 'asyncio' or 'trio', got {backend!r}")
     try:
@@ -322,6 +336,6 @@ def run(function: Callable[[], Awaitable[T]], backend: str) -> T:
 
 
 async def _aclose(iterable: object) -> None:
-    aclose = getattr(iterable, "aclose", None)
-    if aclose is not None:
-        await aclose()
+    from ._engine.source import close_iterator
+
+    await close_iterator(iterable)

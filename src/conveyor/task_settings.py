@@ -54,7 +54,7 @@ class TaskSettings:
 
     @property
     def retry_budget(self) -> RetryBudget | None:
-        """What its retries are paid from; ``None`` for retries without end."""
+        """What its retries are paid from; ``None`` for retries that cost nothing."""
         return self.options.retry_budget
 
     @property

@@ -52,10 +52,12 @@ def from_thread(
         ``next()`` has returned, that thread closes the iterator. What it raises then is logged
     :param limiter: of the threads; AnyIO's default limiter if not given
     :return: a stream: data for a pipeline, or to be iterated, entered or collected by itself
-    :raises TypeError: if *iterable* is not iterable, or asynchronous, or *read_ahead* is no int
+    :raises TypeError: if *iterable* is not iterable, or asynchronous, or a setting is of the wrong
+        type
     :raises ValueError: if *read_ahead* is negative
     """
     _check(iterable, read_ahead)
+    _check_threads(abandon_on_cancel, limiter)
     return AsyncStream(ThreadIterable(iterable, read_ahead, abandon_on_cancel, limiter))
 
 
@@ -75,6 +77,17 @@ def _check(iterable: object, read_ahead: object) -> None:
         raise TypeError(f"read_ahead must be an int, got {read_ahead!r}")
     if read_ahead < 0:
         raise ValueError(f"read_ahead must be 0 or more, got {read_ahead!r}")
+
+
+def _check_threads(abandon_on_cancel: object, limiter: object) -> None:
+    """Check what :func:`from_thread` was told of threads."""
+    if not isinstance(abandon_on_cancel, bool):
+        raise TypeError(f"abandon_on_cancel must be True or False, got {abandon_on_cancel!r}")
+    if limiter is not None and not isinstance(limiter, CapacityLimiter):
+        raise TypeError(
+            f"limiter must be an anyio.CapacityLimiter, got {limiter!r}; "
+            "write limiter=anyio.CapacityLimiter(4), for instance"
+        )
 
 
 class ThreadIterable(AsyncIterable[T], Generic[T]):

@@ -142,11 +142,11 @@ class Handoff:
 
     def put_back(self, results: list[Any]) -> None:
         """
-        Let results be received once more; nothing else is ready, and they need no places any more.
+        Let results be received once more, before all others; they need no places any more.
 
         :param results: in the order in which they were received
         """
-        self.ready += results
+        self.ready.extendleft(reversed(results))
 
     def _take(self, limit: int) -> list[Any]:
         values = self._take_values(limit)
