@@ -17,6 +17,7 @@ __all__ = [
     "Attempt",
     "Named",
     "Played",
+    "asking_fails_with",
     "breaks_predicate",
     "fallback_of",
     "falls_back",
@@ -25,6 +26,9 @@ __all__ = [
     "parts_of",
     "pick",
 ]
+
+#: What functions among the options fail with, which are asked for each item.
+ASKING_KINDS = ["boom", "boom", "group", "stop", "exit"]
 
 #: The item of a task that is called without one.
 NO_ITEM = "a!"
@@ -52,6 +56,13 @@ def weight_of(seed: int, spec: StageSpec, text: str) -> int:
 def key_of(seed: int, spec: StageSpec, text: str) -> int:
     """Return the key of an item of a batch stage with *keys*."""
     return pick(seed, spec.number, "key", text, spec.keys or 1)
+
+
+def asking_fails_with(seed: int, spec: StageSpec, text: str) -> str | None:
+    """Return what the function of a stage fails with that tells an item's priority, or its key."""
+    if spec.broken is None or pick(seed, spec.number, "asking", text, spec.broken):
+        return None
+    return ASKING_KINDS[pick(seed, spec.number, "asking kind", text, len(ASKING_KINDS))]
 
 
 def parts_of(spec: StageSpec, item: Any) -> list[str]:

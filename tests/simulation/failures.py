@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
 
-__all__ = ["BodyError", "Boom", "Quit", "fail", "is_same"]
+__all__ = ["BodyError", "Boom", "Quit", "error_of", "fail", "is_same"]
 
 
 class Boom(Exception):

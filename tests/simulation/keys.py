@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from conveyor import SKIP, KeyHaltedError
 from conveyor._engine.lanes import PATIENCE
 
-from .behaviour import pick
+from .behaviour import asking_fails_with, pick
+from .failures import error_of
 from .rescue import NO_RESCUE
 from .scenario import StageSpec
 
@@ -63,7 +64,10 @@ def _with_keys(seed: int, ordered: bool, spec: StageSpec, *, may_halt: bool) -> 
     is_foreseen = ordered or spec.number == 0
     is_left_out = may_halt and spec.on_error == "skip_item" and spec.handler is None
     halts = spec.lanes is not None and is_foreseen and is_left_out and own.random() < 0.7
-    return replace(spec, halts=halts, is_foreseen=is_foreseen)
+    broken = None
+    if spec.lanes is not None or spec.urgent:
+        broken = Random(f"{seed} {spec.number} asking").choice([None, None, None, 5, 15])
+    return replace(spec, halts=halts, is_foreseen=is_foreseen, broken=broken)
 
 
 def _with_cache(seed: int, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
@@ -100,17 +104,36 @@ def priority_of(seed: int, spec: StageSpec, text: str) -> float:
 
 def lane_options(world: World, spec: StageSpec) -> dict[str, Any]:
     """Return the options of a task."""
-    seed = world.scenario.seed
     options: dict[str, Any] = {}
     if spec.lanes is not None:
-        options["key"] = lambda item: key_of_call(seed, spec, str(item))
+        options["key"] = asked(world, spec, key_of_call, fails=not spec.urgent)
     if spec.cached:
         options["cache"] = WatchedStore(world.journals[0].lanes, spec)
     if spec.urgent:
-        options["priority"] = lambda item: priority_of(seed, spec, str(item))
+        options["priority"] = asked(world, spec, priority_of, fails=True)
     if spec.halts:
         options.update(on_key_error="halt_key", on_error=leaves_out(world, spec))
     return options
+
+
+def asked(
+    world: World, spec: StageSpec, answer: Callable[[int, StageSpec, str], float], *, fails: bool
+) -> Callable[[Any], float]:
+    """Return an option that is asked for each item; it may fail if it is the first that is."""
+    seed = world.scenario.seed
+
+    def ask(item: Any) -> float:
+        text = str(item)
+        journal = world.of(text)
+        journal.ask(f"stage {spec.number} asked about {text}")
+        kind = asking_fails_with(seed, spec, text) if fails else None
+        if kind is not None:
+            error = error_of(kind, text)
+            journal.fail_to_ask(spec, text, error)
+            raise error
+        return answer(seed, spec, text)
+
+    return ask
 
 
 def leaves_out(world: World, spec: StageSpec) -> Callable[[Exception, Any], Decision]:

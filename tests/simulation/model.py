@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from .behaviour import (
     NO_ITEM,
     Attempt,
+    asking_fails_with,
     breaks_predicate,
     fallback_of,
     falls_back,
@@ -184,6 +185,9 @@ class _Model:
                 out.append(item)
                 continue
             tally.items_in += 1
+            if asking_fails_with(self.scenario.seed, spec, str(item)) is not None:
+                out.append(Fatal(spec.number, str(item), "asking"))
+                continue
             if (spec.number, str(item)) in self.observed.refused:
                 tally.refused += 1
                 tally.skipped += 1

@@ -77,6 +77,7 @@ class StageSpec:
     halts: bool = False
     is_foreseen: bool = False  # in which order the items of a key come
     urgent: bool = False
+    broken: int | None = None  # for one item in so many, to ask how urgent it is, or its key, fails
     cached: bool = False
     before: str | None = None  # whether there are hooks: ``plain`` or ``async`` ones
     after: str | None = None

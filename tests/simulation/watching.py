@@ -181,8 +181,11 @@ class _Seen:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the run is ending, which nobody else can see."""
-        return self.engine is None or self.engine.stopping
+        """Whether the run is ending, at once or in order, which nobody else can see."""
+        run = self.engine
+        if run is None or run.stopping:
+            return True
+        return run.winding_down is not None and run.winding_down.failure is not None
 
     @property
     def engine(self) -> Any:

@@ -193,6 +193,10 @@ class Journal:
         self.observed.lost_sides.add(spec.number)
         self.fail(Fatal(spec.number, "side", "cancelled"), error)
 
+    def fail_to_ask(self, spec: StageSpec, text: str, error: BaseException) -> None:
+        """A function fails that tells how urgent an item is, or its key."""
+        self.fail(Fatal(spec.number, text, "asking"), error)
+
     # Limits that are found by trying
 
     def follow(self, call: Call) -> None:

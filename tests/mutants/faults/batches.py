@@ -6,6 +6,65 @@ from ..fault import Fault
 
 FAULTS = [
     Fault(
+        "what comes after the end of the run takes part in batches",
+        "_engine/batch_stage.py",
+        "        if self.run.stopping:\n            return  # what was gathered",
+        "        if False:\n            return  # what was gathered",
+        ("test_outcomes.py::test_after_too_many_errors_no_failure_overtakes_what_came_before_it",),
+    ),
+    Fault(
+        "a function is given the batch itself, and not a copy",
+        "_engine/call.py",
+        "self.function(self._own(item))",
+        "self.function(item)",
+        (
+            "test_batches.py::test_a_function_may_empty_its_batch",
+            "test_batches.py::test_the_failures_of_a_batch_that_was_sorted_are_those_of_its_items",
+        ),
+    ),
+    Fault(
+        "on_error is shown the batch itself, and not a copy",
+        "_engine/call.py",
+        "self._verdict(failed, self._own(item), ",
+        "self._verdict(failed, item, ",
+        ("test_batches.py::test_a_function_may_empty_its_batch",),
+    ),
+    Fault(
+        "of two tasks that wait for the items of a process one is forgotten",
+        "_engine/process_stage.py",
+        "        if self._waiting_for_item is not None:\n            raise",
+        "        if False:\n            raise",
+        ("test_process.py::test_two_tasks_that_wait_for_items_at_once_are_refused",),
+    ),
+    Fault(
+        "whoever asks at once overtakes those who wait for a rate",
+        "rate.py",
+        "        if self._waiting or self._cells.ready_at(cost) > now:\n",
+        "        if self._cells.ready_at(cost) > now:\n",
+        ("test_rate.py::test_nobody_overtakes_those_who_wait",),
+    ),
+    Fault(
+        "each place where an iterator is given shares it with nobody else",
+        "side_inputs.py",
+        "        found = _shared[id(iterator)] = SharedIterator(iterator)\n",
+        "        found = SharedIterator(iterator)\n",
+        ("test_side_inputs.py::test_an_iterator_given_in_several_places_is_shared_by_all",),
+    ),
+    Fault(
+        "items are weighed in the variables of whoever brings them",
+        "_engine/grouped_stage.py",
+        "self.run.ask(self._weight_of, item)",
+        "self._weight_of(item)",
+        ("test_grouped_batches.py::test_options_are_asked_in_the_variables_of_the_run",),
+    ),
+    Fault(
+        "the key of a batch is asked for in the variables of whoever brings the item",
+        "_engine/grouped_stage.py",
+        "self.run.ask(self._key_of, item)",
+        "self._key_of(item)",
+        ("test_grouped_batches.py::test_options_are_asked_in_the_variables_of_the_run",),
+    ),
+    Fault(
         "the timer goes on from the last batch",
         "_engine/batching.py",
         "        self._items.clear()\n        self._arrivals.clear()\n",

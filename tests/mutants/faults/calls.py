@@ -22,8 +22,8 @@ FAULTS = [
     Fault(
         "a timeout is no error",
         "_engine/call.py",
-        "            raise TimeoutError\n        finally:\n",
-        "        finally:\n",
+        "            raise TimeoutError(f",
+        "            str(f",
         ("test_calls.py::test_a_timeout_is_a_timeout_error",),
     ),
     Fault(
@@ -147,8 +147,8 @@ FAULTS = [
     Fault(
         "an attempt that is cut off ends its item without a trace",
         "_engine/call.py",
-        "            raise TimeoutError\n        finally:\n",
-        "            return None\n        finally:\n",
+        "            raise TimeoutError(f",
+        "            return str(f",
         ("test_cancellation.py::test_retry_against_timeout_has_one_outcome",),
     ),
     Fault(

@@ -376,10 +376,34 @@ FAULTS = [
         ("test_side_inputs.py::test_a_value_that_is_being_fetched_elsewhere_is_refused",),
     ),
     Fault(
+        "a source asks for the end of a list only after it has let others run",
+        "_engine/source.py",
+        "lets_others_run=may_have_more(iterator)",
+        "lets_others_run=True",
+        ("test_data.py::test_the_end_of_a_list_takes_no_turns",),
+    ),
+    Fault(
+        "an iterator that says it is at its end is believed",
+        "_engine/source.py",
+        "                if left:\n                    return\n",
+        "                if left or not may_have_more(iterator):\n                    return\n",
+        (
+            "test_data.py::test_an_iterator_may_be_wrong_about_its_length",
+            "test_data.py::test_an_endless_iterator_that_says_it_is_at_its_end",
+        ),
+    ),
+    Fault(
+        "an iterator that cannot tell its length ends the run",
+        "_engine/source.py",
+        "        return length_hint(iterator, 1) > 0\n    except Exception:\n",
+        "        return length_hint(iterator, 1) > 0\n    except TypeError:\n",
+        ("test_data.py::test_an_iterator_may_be_wrong_about_its_length",),
+    ),
+    Fault(
         "the scopes of a source cancel its wait for room",
         "_engine/source.py",
-        "        with CancelScope(shield=True):\n            if window.held < window.size:\n",
-        "        with CancelScope():\n            if window.held < window.size:\n",
+        "        with CancelScope(shield=True):\n            if lets_others_run and window.",
+        "        with CancelScope():\n            if lets_others_run and window.",
         ("test_shutdown.py::test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us",),
     ),
     Fault(

@@ -146,8 +146,8 @@ FAULTS = [
     Fault(
         "StopIteration and its like pass through",
         "_engine/failures.py",
-        "    elif isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):\n",
-        "    elif isinstance(error, ()):\n",
+        "    if isinstance(error, (StopIteration, StopAsyncIteration, GeneratorExit)):\n",
+        "    if isinstance(error, ()):\n",
         ("test_errors.py::test_the_end_of_an_iteration_becomes_a_runtime_error",),
     ),
     Fault(

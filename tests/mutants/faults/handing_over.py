@@ -66,6 +66,37 @@ FAULTS = [
         ("test_hazards.py::test_a_result_that_is_ready_is_not_given_to_another_loop",),
     ),
     Fault(
+        "the result that is one too many is lost",
+        "results.py",
+        "        collected.append(result)\n"
+        "        if limit is not None and len(collected) > limit:\n",
+        "        if limit is None or len(collected) < limit:\n"
+        "            collected.append(result)\n"
+        "        else:\n",
+        ("test_streams.py::test_collect_in_a_block_raises_beyond_the_limit",),
+    ),
+    Fault(
+        "what has been read comes again behind what is ready",
+        "_engine/handoff.py",
+        "        self.ready.extendleft(reversed(results))\n",
+        "        self.ready += results\n",
+        ("test_streams.py::test_collect_in_a_block_raises_beyond_the_limit",),
+    ),
+    Fault(
+        "who leaves a plain stream's block closes the iterator of the last one who entered",
+        "stream.py",
+        "self._entered.pop(own[-1] if own else -1)",
+        "self._entered.pop()",
+        ("test_streams.py::test_a_plain_stream_can_be_iterated_by_several_tasks_at_once",),
+    ),
+    Fault(
+        "only the task that has entered a plain stream's block can leave it",
+        "stream.py",
+        "self._entered.pop(own[-1] if own else -1)",
+        "self._entered.pop(own[-1])",
+        ("test_streams.py::test_a_plain_streams_block_may_be_left_by_another_task",),
+    ),
+    Fault(
         "a stream can be consumed again",
         "stream.py",
         """\

@@ -21,9 +21,15 @@ FAULTS = [
     Fault(
         "an error of an observer ends the run",
         "_engine/events.py",
-        "            except Exception as error:\n                self._log(number, event, error)\n",
-        "            except ZeroDivisionError as error:\n"
-        "                self._log(number, event, error)\n",
+        "isinstance(error, (Exception, GeneratorExit))",
+        "isinstance(error, GeneratorExit)",
+        OBSERVING,
+    ),
+    Fault(
+        "a cancellation that leaks out of an observer ends the run",
+        "_engine/events.py",
+        "or is_cancellation(error)",
+        "or False",
         OBSERVING,
     ),
     Fault(
