@@ -414,7 +414,7 @@ async def test_who_waits_for_a_share_can_be_cancelled() -> None:
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_share_that_comes_with_the_end_of_the_wait_is_given_back(cancelled: int) -> None:
     """Whoever is cancelled in the very turn in which they get one leaves it to the next."""
-    limit = AdaptiveLimit(Adaptive(1), None)
+    limit = AdaptiveLimit(Adaptive(1), None, anyio.Event)
     got: list[int] = []
     scopes = [anyio.CancelScope() for _ in range(3)]
 
@@ -457,7 +457,7 @@ async def test_a_share_is_no_longer_good_when_the_limit_has_fallen() -> None:
 async def test_a_share_of_one_limit_is_not_kept_without_that_of_the_other() -> None:
     """Who waits for the run's share and is cancelled, or would have to wait, holds nothing."""
     outer = anyio.Semaphore(0)
-    limit = AdaptiveLimit(Adaptive(1), outer)
+    limit = AdaptiveLimit(Adaptive(1), outer, anyio.Event)
     with anyio.move_on_after(1) as scope:
         await limit.acquire()
     assert scope.cancelled_caught

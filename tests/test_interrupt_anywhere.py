@@ -400,3 +400,42 @@ def test_an_interrupt_of_the_runs_own_task_ends_the_run(
     for outcome in outcomes:
         assert outcome.is_bare, outcome
         assert outcome.alive == 0
+
+
+# Where Trio keeps its books, in its own code and in ours: whoever is put on a list gets suspended,
+# and whoever is counted gets started. An interrupt in between could not be made good by anybody.
+BOOKS = ("wait", "set", "spawn_impl")
+BOOK_FILES = ("trio_host.py", "trio/_sync.py", "trio/_core/_run.py")
+
+
+class Inspector(Interrupter):
+    """Raises nothing, and notes where an interrupt might have been raised."""
+
+    def __init__(self) -> None:
+        super().__init__(0, keeps_books)
+        self.seen: set[str] = set()
+        self.exposed: set[str] = set()
+
+    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        code = frame.f_code
+        if not keeps_books(code):
+            return None
+        if event == "line":
+            self.seen.add(code.co_name)
+            if not self.is_protected(frame):
+                self.exposed.add(f"{code.co_name}, line {frame.f_lineno} of {code.co_filename}")
+        return self.trace
+
+
+def keeps_books(code: CodeType) -> bool:
+    """Tell whether a Ctrl-C in the midst of this code would be one too many for Trio."""
+    return code.co_name in BOOKS and Path(code.co_filename).as_posix().endswith(BOOK_FILES)
+
+
+@pytest.mark.parametrize("consume", [plain, block, collect, in_order, busy, timed_out, closing])
+def test_a_ctrl_c_never_comes_amid_the_books_of_trio(consume: Any) -> None:
+    """It is raised later, in the main task."""
+    inspector = Inspector()
+    assert inspector.run("trio", lambda: consume(Alive(is_failing=False))) is None
+    assert inspector.exposed == set()
+    assert inspector.seen == set(BOOKS)

@@ -898,7 +898,9 @@ async def window() -> Window:
 
 async def test_room_goes_to_the_item_that_came_first(window: Window) -> None:
     """However long the others have waited: what becomes of that one can leave soonest."""
-    late, early = window.enqueue(7), window.enqueue(3)
+    late, early = anyio.Event(), anyio.Event()
+    window.enqueue(7, late)
+    window.enqueue(3, early)
     window.release(2)
     assert (early.is_set(), late.is_set()) == (True, False)
     window.hand_on()
@@ -907,7 +909,7 @@ async def test_room_goes_to_the_item_that_came_first(window: Window) -> None:
 
 async def test_nobody_takes_the_room_that_others_wait_for(window: Window) -> None:
     """But those whose items came before theirs."""
-    window.enqueue(5)
+    window.enqueue(5, anyio.Event())
     window.release()
     assert not window.has_room(6)
     assert window.has_room(4)

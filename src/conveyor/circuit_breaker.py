@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from anyio import CancelScope, Event, current_time
+from anyio import CancelScope, current_time
 
 from ._engine.circuit import Circuit
-from ._engine.host import AsyncioHost, TrioHost, current_host
+from ._engine.host import Event, Host, current_host
 from .error_handling import RetryAfter, is_one_of, selects_errors
 
 __all__ = ["CircuitBreaker", "CircuitState"]
@@ -104,7 +104,7 @@ class Gate:
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
         self._seen = 0.0
-        self._host: AsyncioHost | TrioHost | None = None
+        self._host: Host | None = None
         self._waiting = 0
         self._changed: Event | None = None
 
@@ -134,7 +134,8 @@ class Gate:
         self._waiting += 1
         try:
             if self._changed is None:
-                self._changed = Event()
+                assert self._host is not None
+                self._changed = self._host.new_event()
             with CancelScope(deadline=self._circuit.changes_at):
                 await self._changed.wait()
         finally:

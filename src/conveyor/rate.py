@@ -12,7 +12,7 @@ from typing import Any
 from anyio import Lock, current_time, sleep_until
 
 from ._engine.gcra import CellRate
-from ._engine.host import AsyncioHost, TrioHost, current_host
+from ._engine.host import Host, current_host
 
 __all__ = ["Rate"]
 
@@ -137,7 +137,7 @@ class _Line:
     def __init__(self, cells: CellRate) -> None:
         self._cells = cells
         self._seen = 0.0
-        self._host: AsyncioHost | TrioHost | None = None
+        self._host: Host | None = None
         self._waiting = 0
         self._turn: Lock
 

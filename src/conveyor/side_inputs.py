@@ -19,7 +19,7 @@ from .stream import AsyncStream
 
 if TYPE_CHECKING:
     from ._engine.flight import Flight
-    from ._engine.host import AsyncioHost, TrioHost
+    from ._engine.host import Host
 
 __all__ = ["SharedIterator", "SideInputs"]
 
@@ -36,7 +36,7 @@ class SharedIterator(AsyncIterator[Any]):
 
     def __init__(self, iterator: AsyncIterator[Any]) -> None:
         self._iterator = iterator
-        self._host: AsyncioHost | TrioHost | None = None
+        self._host: Host | None = None
         self._lock: Lock
 
     async def __anext__(self) -> Any:

@@ -185,7 +185,7 @@ class PipelineStream(AsyncStream[Out]):
         self._block = task_group, results
         await task_group.__aenter__()
         try:
-            task_group.start_soon(run.execute)
+            run.host.uninterrupted(task_group.start_soon, run.execute)
             return results
         except BaseException as error:
             # A KeyboardInterrupt, say; nobody else would leave the group.

@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import Event, Semaphore, WouldBlock, current_time, get_cancelled_exc_class
+from anyio import Semaphore, WouldBlock, current_time, get_cancelled_exc_class
 
 from ..adaptive import Adaptive
 from .aimd import Aimd
 
 if TYPE_CHECKING:
     from .expansion import Expansion
+    from .host import Event
     from .pacing import Pacing
+    from .run import Run
 
 
 class PredicateFailed(Exception):
@@ -42,11 +44,15 @@ class AdaptiveLimit:
 
     :param settings: of the task
     :param outer: the run's limit on calls in flight, if any; a share of that is part of each share
+    :param new_event: of the event loop that the run is on
     """
 
-    def __init__(self, settings: Adaptive, outer: Semaphore | None) -> None:
+    def __init__(
+        self, settings: Adaptive, outer: Semaphore | None, new_event: Callable[[], Event]
+    ) -> None:
         self._settings = settings
         self._outer = outer
+        self._new_event = new_event
         self._rules = Aimd(
             settings.initial, settings.min, settings.max, settings.tolerance, settings.backoff
         )
@@ -95,7 +101,7 @@ class AdaptiveLimit:
         self._give_back()
 
     async def _stand_in_line(self) -> None:
-        event = Event()
+        event = self._new_event()
         self._line.append(event)
         try:
             await event.wait()
@@ -155,14 +161,16 @@ class AdaptiveLimit:
             raise PredicateFailed(broken) from None
 
 
-def adaptive_limit(limit: object, outer: Semaphore | None) -> AdaptiveLimit | None:
+def adaptive_limit(limit: object, run: Run) -> AdaptiveLimit | None:
     """
     Return what a stage needs whose limit is found by trying; ``None`` if it is not.
 
     :param limit: the ``concurrency_limit`` of the task
-    :param outer: the run's limit on calls in flight, if any
+    :param run: the run
     """
-    return AdaptiveLimit(limit, outer) if isinstance(limit, Adaptive) else None
+    if not isinstance(limit, Adaptive):
+        return None
+    return AdaptiveLimit(limit, run.limiter, run.host.new_event)
 
 
 class Meter:

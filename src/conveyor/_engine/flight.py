@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
 
 from .failures import LEAKED, ordinary_error
-from .host import current_host, is_cancellation_requested
+from .host import Event, current_host, is_cancellation_requested
 
 # The calls of flights that the current code is part of; they cannot wait for themselves.
 _flights: ContextVar[tuple[Flight, ...]] = ContextVar("_flights", default=())
@@ -32,7 +32,7 @@ class Flight:
         self._function = function
         self._host = current_host()
         self._scope = CancelScope()
-        self._ended = Event()
+        self._ended = self._host.new_event()
         self._waiting = 0
         self._value: Any = None
         self._error: BaseException | None = RuntimeError(cancelled)

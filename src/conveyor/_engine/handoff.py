@@ -170,7 +170,7 @@ class Handoff:
                 "another task is waiting for a result of this stream; a stream has one consumer "
                 "(let one task iterate it and hand the items on)"
             )
-        self._event = event = run.host.new_event()
+        self._event = event = run.host.new_lone_event()
         watch = run.observation.watch
         try:
             if watch is None:

@@ -1,5 +1,5 @@
 """
-The only code that knows which event loop it runs on.
+The only code that knows which event loop it runs on, with :mod:`.trio_host`.
 
 It starts tasks that no task group of the caller owns, reaches the loop from anywhere (a destructor
 may run in any thread, at any moment), and tells a requested cancellation from a leaked one.
@@ -7,23 +7,25 @@ may run in any thread, at any moment), and tells a requested cancellation from a
 
 from __future__ import annotations
 
-import contextlib
 import math
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
 from gc import get_referents
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     import asyncio
 
+    from .trio_host import TrioHost
+
+Host: TypeAlias = "AsyncioHost | TrioHost"
 T = TypeVar("T")
 
 
@@ -40,6 +42,14 @@ class LoneEvent(Protocol):
 
     def wait(self) -> Awaitable[None]:
         """Wait; a cancellation point like any other."""
+        raise NotImplementedError
+
+
+class Event(LoneEvent, Protocol):
+    """An event as AnyIO has it, which any number of tasks may wait for."""
+
+    def is_set(self) -> bool:
+        """Tell whether it has been set."""
         raise NotImplementedError
 
 
@@ -83,6 +93,7 @@ class AsyncioHost:
         # uvloop's own stands still within a turn of the loop, and counts milliseconds.
         is_coarse = type(self._loop).__module__.startswith("uvloop")
         self.clock: Callable[[], float] = monotonic if is_coarse else self._loop.time
+        self.new_event: Callable[[], Event] = anyio.Event
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs on this loop."""
@@ -107,7 +118,7 @@ class AsyncioHost:
         entered = [each for each in contexts if len(get_referents(each)) > 1]
         return entered[0] if len(entered) == 1 else None
 
-    def new_event(self) -> LoneEvent:
+    def new_lone_event(self) -> LoneEvent:
         """Return an event for one waiter."""
         return FutureEvent(self._loop.create_future())
 
@@ -128,6 +139,17 @@ class AsyncioHost:
         while task.cancelling():
             task.uncancel()
         return True
+
+    @staticmethod
+    def uninterrupted(function: Callable[..., T], *args: Any) -> T:
+        """
+        Call *function*; while asyncio runs, a Ctrl-C raises nothing amid it, but the second does.
+
+        :param function: starts a task, or the like; takes no time
+        :param args: for it
+        :return: what it returns
+        """
+        return function(*args)
 
     def spawn(
         self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
@@ -158,79 +180,16 @@ class AsyncioHost:
             pass
 
 
-class TrioHost:
-    """The Trio run that is going on in this thread."""
-
-    def __init__(self) -> None:
-        self._trio = sys.modules["trio"]
-        self._token = self._trio.lowlevel.current_trio_token()
-        # As above; a thread has one Trio run at a time, and asking for its token takes long.
-        self.locate: Callable[[], object] = threading.get_ident
-        self.location: object = threading.get_ident()
-        # Of the clock itself, which can be asked in any thread.
-        self.clock: Callable[[], float] = self._trio.lowlevel.current_clock().current_time
-
-    def is_current(self) -> bool:
-        """Tell whether the calling code runs in this Trio run."""
-        try:
-            return self._trio.lowlevel.current_trio_token() is self._token
-        except RuntimeError:
-            return False
-
-    def current_task(self) -> Any:
-        """Return nothing: a task cannot be cancelled but by scopes."""
-
-    def current_context(self) -> Context | None:
-        """Return the context that the current task runs in."""
-        context: Context = self._trio.lowlevel.current_task().context
-        return context
-
-    def new_event(self) -> LoneEvent:
-        """Return an event for one waiter."""
-        event: LoneEvent = self._trio.Event()
-        return event
-
-    def is_cancelled(self, task: Any) -> bool | None:
-        """
-        Tell nothing new: all cancellation is by scopes.
-
-        :param task: from :meth:`current_task`
-        """
-        return False
-
-    def uncancel(self) -> bool:
-        """Do nothing, since there is no native cancellation."""
-        return False
-
-    def spawn(
-        self, function: Callable[[], Coroutine[Any, Any, None]], finish: Callable[[], None]
-    ) -> None:
-        """
-        Start a task that belongs to nobody, in a copy of the current context.
-
-        :param function: called without arguments; must not raise but when cancelled
-        :param finish: called at the end of the task; not needed here, where every task begins
-        """
-        self._trio.lowlevel.spawn_system_task(function, context=copy_context())
-
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """
-        Call *function* in the Trio run, soon; from any thread, silently not if it has ended.
-
-        :param function: called without arguments; must not raise
-        """
-        with contextlib.suppress(self._trio.RunFinishedError):
-            self._token.run_sync_soon(function)
-
-
-def current_host() -> AsyncioHost | TrioHost:
+def current_host() -> Host:
     """Return a handle on the loop that runs the calling task."""
     # Trio first: in guest mode an asyncio loop is running as well.
     trio = sys.modules.get("trio")
-    if trio is not None:
-        # Another thread may be amid importing it; then it runs nothing here.
-        with contextlib.suppress(RuntimeError, AttributeError):
-            return TrioHost()
+    # Another thread may be amid importing it; then it runs nothing here.
+    lowlevel = getattr(trio, "lowlevel", None)
+    if lowlevel is not None and lowlevel.in_trio_run():
+        from .trio_host import TrioHost
+
+        return TrioHost()
     return AsyncioHost()
 
 

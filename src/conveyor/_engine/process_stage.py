@@ -14,8 +14,6 @@ from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from anyio import Event
-
 from ..data import ScopedIterable
 from .bypass import FailedSlot
 from .expansion import Expansion
@@ -27,6 +25,7 @@ from .stage import Stage
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
+    from .host import LoneEvent
     from .run import Run
 
 
@@ -46,7 +45,7 @@ class ProcessStage(Stage):
         self.limit = 1
         self._intake = intake
         intake.on_ready = self._on_ready
-        self._waiting_for_item: Event | None = None
+        self._waiting_for_item: LoneEvent | None = None
         self._has_met_end = False
 
     def accounts_for(self, given: int) -> int:
@@ -159,7 +158,7 @@ class ProcessStage(Stage):
                 f"task {self.name!r}: another task of process() is waiting for an item; let one "
                 "iterate the items and hand them on"
             )
-        self._waiting_for_item = event = Event()
+        self._waiting_for_item = event = self.run.host.new_lone_event()
         if pacing.watched is not None:
             pacing.watched.pause()
         try:

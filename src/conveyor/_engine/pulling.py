@@ -31,11 +31,11 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from anyio import CapacityLimiter, Event, get_cancelled_exc_class, to_thread
+from anyio import CapacityLimiter, get_cancelled_exc_class, to_thread
 
 from .failures import LEAKED, ordinary_error
 from .flight import outlast
-from .host import AsyncioHost, TrioHost, current_host
+from .host import Event, Host, current_host
 
 logger = logging.getLogger("conveyor")
 
@@ -70,7 +70,7 @@ class Pulling:
         self._abandon_on_cancel = abandon_on_cancel
         self._limiter = limiter
         self._burst = 1
-        self._host: AsyncioHost | TrioHost | None = None
+        self._host: Host | None = None
         self._cancelled: type[BaseException] | tuple[()] = ()
         self._context: Context | None = None
         self.items: deque[Any] = deque()
@@ -97,7 +97,7 @@ class Pulling:
         :raises BaseException: what the iterator raised, once
         :raises RuntimeError: if another task is waiting already, or on another event loop
         """
-        self._check_host()
+        host = self._check_host()
         if self._news is not None:
             raise RuntimeError(
                 "another task is waiting for an item of this iterator; let one task iterate it"
@@ -112,7 +112,7 @@ class Pulling:
             if has_ended:
                 self._raise_error()
                 raise StopAsyncIteration
-            self._news = event = Event()
+            self._news = event = host.new_event()
             try:
                 self._begin_visit()
                 await event.wait()
@@ -127,7 +127,7 @@ class Pulling:
         :raises BaseException: what the iterator raised, if that has not been raised before; a
             cancellation that came meanwhile, afterwards
         """
-        self._check_host()
+        host = self._check_host()
         self.stop()
         if self._abandon_on_cancel and self._visit is not None:
             self._is_abandoned = True
@@ -135,7 +135,7 @@ class Pulling:
         self._begin_visit()
         if not self._is_at_rest:
             if self._closed is None:
-                self._closed = Event()
+                self._closed = host.new_event()
             await outlast(self._closed)
         self._raise_error()
 
@@ -144,12 +144,13 @@ class Pulling:
         """Whether all is over, and no thread of ours is waited for any more."""
         return self._ended and not self._sent
 
-    def _check_host(self) -> None:
+    def _check_host(self) -> Host:
         if self._host is None:
             self._host = current_host()
             self._cancelled = get_cancelled_exc_class()
         elif not self._host.is_current():
             raise RuntimeError("this iterator belongs to another event loop; use it there")
+        return self._host
 
     def _begin_visit(self) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, Event
+from anyio import CancelScope
 
 from .failures import RunStopped
 from .sequence import Slot
@@ -15,6 +15,7 @@ from .upstream import Upstream
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
+    from .host import Event
     from .run import Run
     from .stage_watch import StageWatch
 
@@ -86,10 +87,11 @@ class Expander(WorkerPool, Upstream):
                 if not self.may_add(slot):
                     if was_woken:
                         window.hand_on()  # to one whose item came first and who waits by now
-                    event = window.enqueue(slot.index)
+                    event = self.run.host.new_event()
+                    window.enqueue(slot.index, event)
                 elif self.is_crowded:
                     window.hand_on()
-                    event = Event()
+                    event = self.run.host.new_event()
                     self._turns.append(event)
                 else:
                     break

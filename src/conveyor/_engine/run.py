@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
-from anyio import Event, Semaphore, create_task_group, get_cancelled_exc_class
+from anyio import Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from ..context import PipelineContext, check_settings, get_current_context, set_current_context
@@ -71,8 +71,8 @@ class Run:
         self.cascade = Cascade()
         self.is_completed = False
         self._failure_seen = False
-        self._ended = Event()
-        self._joined = Event()
+        self._ended = self.host.new_event()
+        self._joined = self.host.new_event()
         self._task_group: TaskGroup | None = None
         self._variables: Context
         self._task: Any
@@ -94,9 +94,10 @@ class Run:
         :param function: coroutine function
         :param args: for it
         """
-        assert self._task_group is not None
         # Not in those of the caller, which may be a worker amid an item's call.
-        self._variables.run(self._task_group.start_soon, function, *args)
+        assert self._task_group is not None
+        start_soon = self._task_group.start_soon
+        self.host.uninterrupted(self._variables.run, start_soon, function, *args)
 
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
         """
@@ -309,9 +310,7 @@ class Run:
         :raises StreamClosedError: if the run ended early
         """
         self.chains[-1].clear()
-        if self.failure is not None and not self._failure_seen:
-            self._failure_seen = True
-            raise self.failure
+        self.raise_unseen()
         if self.failure is not None:
             raise StreamClosedError("this stream has ended with an error, which it has raised")
         if self.is_completed:

@@ -289,7 +289,7 @@ class Source(Upstream):
                 self._turns = 1
             while window.held >= window.size and not self._stopped:
                 with nullcontext() if self._watch is None else self._watch.source_blocked:
-                    await window.wait_as_source()
+                    await window.wait_as_source(self._run.host.new_event())
         return not self._stopped
 
 

@@ -47,7 +47,7 @@ class Stage(Figures):
     def __init__(self, run: Run, plan: StagePlan) -> None:
         super().__init__(run, plan.name, plan.options.limit)
         self.plan = plan
-        self.adaptive = adaptive_limit(plan.options.concurrency_limit, run.limiter)
+        self.adaptive = adaptive_limit(plan.options.concurrency_limit, run)
         self.counters = Counters()
         self._kinds = Kinds(plan.options.flatten)
         self._call: Call | None = None

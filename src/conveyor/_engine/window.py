@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from bisect import insort
 from itertools import count
+from typing import TYPE_CHECKING
 
-from anyio import Event
+if TYPE_CHECKING:
+    from .host import Event
 
 BURST = 1024
 """Items that one task passes on at most before it lets the others run; mostly it waits earlier."""
@@ -83,33 +85,36 @@ class Window:
         if self.wanted and self.held <= self.resume_at:
             self.wake()
 
-    async def wait_as_source(self) -> None:
-        """Wait until room has gathered and no expansion wants it, or until :meth:`stop`."""
-        self._source = event = Event()
+    async def wait_as_source(self, event: Event) -> None:
+        """
+        Wait until room has gathered and no expansion wants it, or until :meth:`stop`.
+
+        :param event: a new one
+        """
+        self._source = event
         self.wanted = True
         if self.held <= self.resume_at and not self._expansions:
             event.set()
         await event.wait()
 
-    def enqueue(self, index: int) -> Event:
+    def enqueue(self, index: int, event: Event) -> None:
         """
-        Return an event that will be set when there is room for one.
+        Have an event set when there is room for one.
 
         Those come first whose items came first. What becomes of them can leave soonest, and makes
         room again; what becomes of later ones would fill the window and wait there for them.
 
         :param index: of the input item that is becoming many
+        :param event: a new one
         """
-        event = Event()
         insort(self._expansions, (index, next(self._numbers), event))
         self.wanted = True
-        return event
 
     def forget(self, event: Event) -> None:
         """
         Undo :meth:`enqueue` after the wait, whatever ended it, and pass remaining room on.
 
-        :param event: what :meth:`enqueue` returned
+        :param event: what :meth:`enqueue` was given
         """
         self._expansions = [each for each in self._expansions if each[2] is not event]
 

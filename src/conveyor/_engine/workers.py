@@ -89,7 +89,7 @@ class WorkerPool:
         :param deadline: clock reading; ``None`` to wait for as long as it takes
         :raises RunStopped: if the run stops
         """
-        event = self.run.host.new_event()
+        event = self.run.host.new_lone_event()
         self._idle.append(event)
         if not self._coming:
             self.wakeable = not self.run.stopping

@@ -70,9 +70,9 @@ FAULTS = [
     ),
     Fault(
         "a worker looks at a copy of its context, which never changes",
-        "_engine/host.py",
-        "self._trio.lowlevel.current_task().context\n",
-        "self._trio.lowlevel.current_task().context.copy()\n",
+        "_engine/trio_host.py",
+        "trio.lowlevel.current_task().context\n",
+        "trio.lowlevel.current_task().context.copy()\n",
         ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
     ),
     Fault(
@@ -106,8 +106,8 @@ FAULTS = [
     Fault(
         "workers are started with the context variables of whoever starts them",
         "_engine/run.py",
-        "        self._variables.run(self._task_group.start_soon, function, *args)\n",
-        "        self._task_group.start_soon(function, *args)\n",
+        "uninterrupted(self._variables.run, start_soon, function, *args)\n",
+        "uninterrupted(start_soon, function, *args)\n",
         ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
     ),
     Fault(

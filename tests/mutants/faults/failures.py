@@ -123,17 +123,9 @@ FAULTS = [
     Fault(
         "a failure is raised again and again",
         "_engine/run.py",
-        """\
-        if self.failure is not None and not self._failure_seen:
-            self._failure_seen = True
-            raise self.failure
-        if self.failure is not None:
-""",
-        """\
-        if self.failure is not None:
-            raise self.failure
-        if self.failure is not None:
-""",
+        "        self.raise_unseen()\n        if self.failure is not None:\n",
+        "        if self.failure is not None:\n            raise self.failure\n"
+        "        if self.failure is not None:\n",
         ("test_shutdown.py::test_a_failure_is_raised_once",),
     ),
     Fault(
