@@ -7,6 +7,7 @@ may run in any thread, at any moment), and tells a requested cancellation from a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import sys
@@ -184,12 +185,13 @@ def current_host() -> Host:
     """Return a handle on the loop that runs the calling task."""
     # Trio first: in guest mode an asyncio loop is running as well.
     trio = sys.modules.get("trio")
-    # Another thread may be amid importing it; then it runs nothing here.
-    lowlevel = getattr(trio, "lowlevel", None)
-    if lowlevel is not None and lowlevel.in_trio_run():
-        from .trio_host import TrioHost
+    if trio is not None:
+        # Another thread may be amid importing it; then it runs nothing here.
+        with contextlib.suppress(RuntimeError, AttributeError):
+            trio.lowlevel.current_trio_token()
+            from .trio_host import TrioHost
 
-        return TrioHost()
+            return TrioHost()
     return AsyncioHost()
 
 
