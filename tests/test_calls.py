@@ -747,6 +747,16 @@ async def test_a_generator_that_fails_after_its_first_value_fails_the_run() -> N
 # LoggingErrorHandler
 
 
+def test_a_value_in_place_of_the_logger_is_refused() -> None:
+    """It is as likely meant to be the replacement."""
+    with pytest.raises(TypeError) as caught:
+        LoggingErrorHandler(5)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "LoggingErrorHandler: logger must be a logging.Logger, got 5; write replacement_value=... "
+        "for what is to take the place of results"
+    )
+
+
 @pytest.mark.parametrize(("replacement", "expected"), [(None, []), ("instead", ["instead"])])
 async def test_the_logging_handler_logs_no_value(
     replacement: Any, expected: list[Any], caplog: pytest.LogCaptureFixture

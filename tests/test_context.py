@@ -189,6 +189,16 @@ def test_with_context_can_replace_the_data() -> None:
     assert pipeline.context.data == {"key": 1}
 
 
+@pytest.mark.parametrize("make", [PipelineContext, Context, Pipeline().with_context])
+def test_data_that_is_no_dict_is_refused(make: Any) -> None:
+    """Without its value, which may be a secret."""
+    with pytest.raises(TypeError) as caught:
+        make(data=["hush"])
+    assert str(caught.value) == (
+        "data must be a dict, from names to what the tasks share, got a list"
+    )
+
+
 # Each run has its own copy
 
 

@@ -472,6 +472,12 @@ def test_on_error_retry_fails_in_the_end() -> None:
 
 COUNT = "must be at least 1"
 DEFAULT = "must be at least 1, or None for the default"
+
+
+async def find_out(error: Exception) -> bool:
+    return True
+
+
 RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate taking the error"
 
 
@@ -534,6 +540,11 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
             {"retry_on": "OSError"},
             TypeError,
             f"{RETRY_ON}, got 'OSError'",
+        ),
+        (
+            {"retry_on": find_out},
+            TypeError,
+            "retry_on must be a plain function, got a coroutine function",
         ),
         (
             {"retry_on": BaseException},

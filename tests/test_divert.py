@@ -15,6 +15,7 @@ from conveyor import (
     ErrorHandler,
     Failure,
     Failures,
+    Pipeline,
     Success,
     batch_task,
     single_task,
@@ -335,6 +336,18 @@ async def test_the_function_is_cancelled_with_the_run() -> None:
         ("max_failures", None, TypeError, "max_failures must be an int, got None"),
         ("max_failures", True, TypeError, "max_failures must be an int, got True"),
         ("on_failure", 3, TypeError, "on_failure must be a function of a Failure, or None, got 3"),
+        (
+            "on_failure",
+            Pipeline(),
+            TypeError,
+            f"on_failure must be a function of a Failure, or None, got {Pipeline()!r}",
+        ),
+        (
+            "on_failure",
+            single_task(print),
+            TypeError,
+            f"on_failure must be a function of a Failure, or None, got {single_task(print)!r}",
+        ),
         (
             "on_failure",
             Failure,

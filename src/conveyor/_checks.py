@@ -6,10 +6,9 @@ What few tasks have is imported when it is checked.
 
 from __future__ import annotations
 
+import math
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, get_args
-
-from .error_handling import ErrorAction
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from .task_options import TaskOptions
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def check_on_error(value: object, task: str, is_batch: bool) -> None:
     """Check what becomes of a call that failed for good."""
+    from .error_handling import ErrorAction
+
     allowed = [each for each in get_args(ErrorAction) if is_batch or each != "skip_batch"]
     if isinstance(value, type):
         raise TypeError(
@@ -90,6 +91,42 @@ def check_number(
         bound = "0 or more" if zero else "more than 0"
         leave_out = f"; leave {option} out for none" if optional else ""
         raise ValueError(f"task {task!r}: {option} must be {bound}, got {value!r}{leave_out}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """
+    Check that *value* is a time to wait.
+
+    :param name: what the message calls it
+    :param value: anything
+    :raises TypeError: if it is not a number
+    :raises ValueError: if it is negative or not finite
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be 0 or more and finite, got {value!r}")
+
+
+def check_selection(name: str, value: object) -> None:
+    """
+    Check that *value* selects errors: by type, by several types, or by a predicate.
+
+    :param name: what the message calls it
+    :param value: anything
+    :raises TypeError: if it does not
+    """
+    if iscoroutinefunction(value):
+        raise TypeError(f"{name} must be a plain function, got a coroutine function")
+    # isinstance() leaves the element types unknown.
+    kinds: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType]
+    if all(isinstance(each, type) and issubclass(each, Exception) for each in kinds):
+        return
+    if isinstance(value, (type, tuple)) or not callable(value):
+        raise TypeError(
+            f"{name} must be an Exception type, a tuple of them, or a predicate taking the error, "
+            f"got {value!r}"
+        )
 
 
 def check_error_handler(handler: object, task: str) -> None:

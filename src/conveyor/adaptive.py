@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+from ._checks import check_selection
 from .error_handling import RetryAfter
 
 __all__ = ["Adaptive"]
@@ -68,11 +69,7 @@ class Adaptive:
         if self.tolerance is not None:
             _check_between("tolerance", self.tolerance, 1, math.inf, "; None goes by errors alone")
         _check_between("backoff", self.backoff, 0, 1)
-        if not _is_throttled_by(self.throttled_by):
-            raise TypeError(
-                "Adaptive: throttled_by must be an Exception type, a tuple of them, or a predicate "
-                f"taking the error, got {self.throttled_by!r}"
-            )
+        check_selection("Adaptive: throttled_by", self.throttled_by)
 
     def is_throttling(self, error: Exception) -> bool:
         """
@@ -92,11 +89,3 @@ def _check_between(name: str, value: object, low: float, high: float, hint: str 
     if not low < value < high:
         bound = f"more than {low} and finite" if high == math.inf else f"between {low} and {high}"
         raise ValueError(f"Adaptive: {name} must be {bound}, got {value!r}{hint}")
-
-
-def _is_throttled_by(value: object) -> bool:
-    if isinstance(value, (type, tuple)):
-        # isinstance() leaves the element types unknown.
-        kinds: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType]
-        return all(isinstance(each, type) and issubclass(each, Exception) for each in kinds)
-    return callable(value)

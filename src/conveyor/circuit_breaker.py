@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 from anyio import CancelScope, current_time
 
+from ._checks import check_selection
 from ._engine.circuit import Circuit
 from ._engine.host import Event, Host, current_host
-from .error_handling import RetryAfter, is_one_of, selects_errors
+from .error_handling import RetryAfter, is_one_of
 
 __all__ = ["CircuitBreaker", "CircuitState"]
 
@@ -61,11 +62,7 @@ class CircuitBreaker:
             raise ValueError(
                 f"CircuitBreaker: when_open must be 'fail' or 'wait', got {self.when_open!r}"
             )
-        if not selects_errors(self.counts):
-            raise TypeError(
-                "CircuitBreaker: counts must be an Exception type, a tuple of them, or a predicate "
-                f"taking the error, got {self.counts!r}"
-            )
+        check_selection("CircuitBreaker: counts", self.counts)
         object.__setattr__(self, "_gate", Gate(Circuit(self.failures, self.reset_after)))
 
     @property

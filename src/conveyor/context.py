@@ -6,7 +6,7 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
@@ -85,6 +85,7 @@ class PipelineContext:
     observers: Sequence[Observer] = ()
 
     def __post_init__(self) -> None:
+        _check_data(self.data)
         check_settings(self)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -133,6 +134,7 @@ class PipelineContext:
         known = {each.name for each in fields(PipelineContext)}
         for name, value in changes.items():
             if name == "data":
+                _check_data(value)
                 duplicate.data = dict(value)
             elif name in known:
                 setattr(duplicate, name, value)
@@ -140,6 +142,13 @@ class PipelineContext:
                 duplicate.data[name] = value
         duplicate.__post_init__()
         return duplicate
+
+
+def _check_data(value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"data must be a dict, from names to what the tasks share, got a {type(value).__name__}"
+        )
 
 
 def check_settings(context: PipelineContext) -> None:
@@ -198,7 +207,13 @@ def _check_rate(value: object) -> None:
 
 
 def _check_on_failure(value: object) -> None:
-    if value is None or (callable(value) and not isinstance(value, type)):
+    if value is None:
+        return
+    from .base_task import BaseTask
+    from .pipeline import Pipeline
+
+    # A call of those only makes a stream, which nobody would iterate.
+    if callable(value) and not isinstance(value, (type, BaseTask, Pipeline)):
         return
     got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
     raise TypeError(f"on_failure must be a function of a Failure, or None, got {got}")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ._checks import check_seconds, check_selection
+
 if TYPE_CHECKING:
     import logging
 
@@ -174,21 +176,6 @@ class RetryAfter(Exception):
         return f"to be tried again in {self.seconds:g} s"
 
 
-def check_seconds(name: str, value: object) -> None:
-    """
-    Check that *value* is a time to wait.
-
-    :param name: what the message calls it
-    :param value: anything
-    :raises TypeError: if it is not a number
-    :raises ValueError: if it is negative or not finite
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be 0 or more and finite, got {value!r}")
-
-
 @dataclass
 class RetryConfig:
     """
@@ -233,11 +220,7 @@ class RetryConfig:
         flag: Any = self.exponential_backoff
         if not isinstance(flag, bool):
             raise TypeError(f"exponential_backoff must be True or False, got {flag!r}")
-        if not selects_errors(self.retry_on):
-            raise TypeError(
-                "retry_on must be an Exception type, a tuple of them, or a predicate taking the "
-                f"error, got {self.retry_on!r}"
-            )
+        check_selection("retry_on", self.retry_on)
 
     def is_retryable(self, error: Exception) -> bool:
         """
@@ -263,21 +246,6 @@ class RetryConfig:
             return bool(answer)
         check_seconds("the delay that retry_on returns", answer)
         return float(answer)
-
-
-def selects_errors(value: object) -> bool:
-    """
-    Tell whether *value* is an exception type, a tuple of them, or callable.
-
-    :param value: anything
-    """
-    if isinstance(value, type):
-        return issubclass(value, Exception)
-    if isinstance(value, tuple):
-        # isinstance() leaves the element types unknown.
-        kinds: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
-        return all(isinstance(each, type) and issubclass(each, Exception) for each in kinds)
-    return callable(value)
 
 
 def is_one_of(
@@ -339,6 +307,11 @@ class LoggingErrorHandler(ErrorHandler):
     def __init__(self, logger: logging.Logger | None = None, replacement_value: Any = None) -> None:
         import logging  # it takes longer to import than half of this package
 
+        if not (logger is None or callable(getattr(logger, "error", None))):
+            raise TypeError(
+                f"LoggingErrorHandler: logger must be a logging.Logger, got {logger!r}; write "
+                "replacement_value=... for what is to take the place of results"
+            )
         self.logger: logging.Logger = logger or logging.getLogger("conveyor")
         self.replacement_value = replacement_value
 
