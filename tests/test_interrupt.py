@@ -68,12 +68,12 @@ import conveyor._engine.events
 from conveyor import batch_task, single_task
 
 backend, surface, *moments = sys.argv[1:]
-single_task(abs).run([], backend=backend)  # imports what it takes, lest each fork does
 logging.getLogger("conveyor").setLevel(logging.ERROR)  # not of what is tried again
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # nor of steps that took long under load
 # asyncio may cancel a task before its first step; AnyIO does not close its coroutine then. And an
 # interrupt may come between the call of a coroutine function and the first step, in any program.
 warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+single_task(abs).run([], backend=backend)  # imports what it takes, lest each fork does
 open_calls = steps = 0
 
 def step():
