@@ -462,6 +462,15 @@ async def rows() -> list[int]:
     return [1]
 
 
+class Later:
+    """Can be iterated, but only to be awaited; as a task or future of asyncio can."""
+
+    def __iter__(self) -> Iterator[None]:
+        yield
+
+    __await__ = __iter__
+
+
 def numbers() -> Iterator[int]:
     yield 1
 
@@ -474,6 +483,7 @@ refused = pytest.mark.parametrize(
     ("make_data", "reason"),
     [
         (lambda: rows(), "got a coroutine; await it first: pipeline(await rows())"),
+        (lambda: Later(), "got a Later; await it first: pipeline(await it)"),
         (lambda: numbers, "got a generator function; call it: pipeline(numbers())"),
         (lambda: async_numbers, "got a generator function; call it: pipeline(async_numbers())"),
         (
@@ -499,6 +509,7 @@ refused = pytest.mark.parametrize(
     ],
     ids=[
         "coroutine",
+        "awaitable",
         "generator_function",
         "async_generator_function",
         "partial_generator_function",
@@ -553,3 +564,70 @@ async def test_the_older_sequence_protocol_is_iterated() -> None:
             return index * index
 
     assert await Pipeline()(Squares()).collect() == [0, 1, 4]
+
+
+# Iterators of a user's own class
+
+
+class FromTheStart:
+    """The iterator of many a tutorial: asked for an iterator, it begins anew."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.asked = 0
+
+    def __iter__(self) -> FromTheStart:
+        self.asked += 1
+        self.next = 0
+        return self
+
+    def __next__(self) -> int:
+        if self.next == self.count:
+            raise StopIteration
+        self.next += 1
+        return self.next - 1
+
+
+class Bare:
+    """An iterator, synchronous and not, that knows no more than to give the next value."""
+
+    def __init__(self) -> None:
+        self.values = iter([1, 2, 3])
+
+    def __next__(self) -> int:
+        return next(self.values)
+
+    async def __anext__(self) -> int:
+        await ticks(1)
+        try:
+            return next(self.values)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+class Over:
+    """What can be iterated, by an iterator that cannot."""
+
+    def __iter__(self) -> Any:
+        return Bare()
+
+
+class AsyncOver:
+    def __aiter__(self) -> Any:
+        return Bare()
+
+
+@pytest.mark.parametrize("timings", [False, True])
+async def test_an_iterator_that_begins_anew_is_iterated_once(timings: bool) -> None:
+    """Over many bursts, like a ``for`` loop does it, whoever looks on."""
+    data = FromTheStart(3000)
+    found = await items(echo.with_context(timings=timings), data)
+    assert found == [*range(3000)]
+    assert data.asked == 1
+
+
+@pytest.mark.parametrize("timings", [False, True])
+@pytest.mark.parametrize("data", [Over(), AsyncOver()])
+async def test_an_iterator_needs_no_more_than_its_next(data: Any, timings: bool) -> None:
+    """As for ``for`` and ``async for``."""
+    assert await items(echo.with_context(timings=timings), data) == [1, 2, 3]

@@ -13,6 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from conveyor import (
+    BaseTask,
     ErrorHandler,
     Pipeline,
     StreamClosedError,
@@ -960,6 +961,63 @@ async def test_a_source_that_cannot_be_iterated_fails() -> None:
 
     with pytest.raises(SourceError):
         await Pipeline()(Broken()).collect()
+
+
+class ClosingError(Exception):
+    """Raised where something is closed."""
+
+
+class FailsTwice:
+    """Fails after two values, and once more when it is closed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __aiter__(self) -> FailsTwice:
+        return self
+
+    async def __anext__(self) -> int:
+        self.count += 1
+        if self.count > 2:
+            raise SourceError
+        return self.count
+
+    async def aclose(self) -> None:
+        raise ClosingError
+
+
+async def test_a_source_that_fails_and_cannot_be_closed() -> None:
+    """The first failure counts; the other one is shown with it."""
+    with pytest.raises(SourceError) as caught:
+        await Pipeline()(FailsTwice()).collect()
+    assert isinstance(caught.value.__context__, ClosingError)
+
+
+async def test_what_a_process_gives_fails_and_cannot_be_closed() -> None:
+    """As a source."""
+
+    class Unclosed(BaseTask[Any, Any]):
+        def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            return aiter(FailsTwice())
+
+    with pytest.raises(SourceError) as caught:
+        await Unclosed()([0]).collect()
+    assert isinstance(caught.value.__context__, ClosingError)
+
+
+async def test_a_source_that_is_left_and_cannot_be_closed_fails() -> None:
+    """Nothing else has failed."""
+    with pytest.raises(ClosingError):
+        async with Pipeline()(FailsTwice()) as results:
+            await anext(results)
+
+
+async def test_an_error_that_many_items_fail_with_does_not_grow() -> None:
+    """It may be one object, and a run may have any number of items."""
+    error = TaskError()
+    stream = single_task(raiser(error), on_error="divert")(range(200))
+    assert await stream.collect() == []
+    assert len(error.__notes__) == 20  # type: ignore[attr-defined]
 
 
 async def test_a_failing_side_input_names_the_task() -> None:

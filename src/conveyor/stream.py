@@ -336,6 +336,6 @@ def run(function: Callable[[], Awaitable[T]], backend: str) -> T:
 
 
 async def _aclose(iterable: object) -> None:
-    from ._engine.source import close_iterator
+    from ._engine.iteration import close_iterator
 
     await close_iterator(iterable)

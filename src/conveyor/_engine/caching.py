@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from .call import Call
 from .failures import CallFailed, add_note
+from .iteration import close_iterator
 from .kinds import ASYNC_GENERATOR, GENERATOR, GIVEN_UP
 from .lane_stage import KeyedStage, checked_key
 from .policy import Progress
-from .source import close_iterator
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

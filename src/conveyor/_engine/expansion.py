@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope
 
 from .failures import RunStopped
-from .source import close_iterator
+from .iteration import close_after
 
 if TYPE_CHECKING:
     from .pacing import Pacing
@@ -61,16 +61,16 @@ class Expansion:
         :param values: a generator, an async generator or another async iterator
         :param pacing: of the call it belongs to, if that has any
         """
-        if isinstance(values, AsyncIterator):
+        if not isinstance(values, Generator):
             # Entered before its first step, since it may hold scopes of its own between two steps;
             # one entered only to close it would be left in the wrong order.
             with CancelScope() as scope:
                 try:
                     await self._from_async(values, pacing)
-                except BaseException:
+                except BaseException as error:
                     # Unless it failed by itself it waits at a yield; its cleanup may await.
                     scope.shield = True
-                    await close_iterator(values)
+                    await close_after(error, values)
                     raise
         else:
             try:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anyio import get_cancelled_exc_class
 
-from ..error_handling import FAIL
+from ..error_handling import FAIL, SKIP
 from .host import is_cancellation_requested
 
 if sys.version_info < (3, 11):
@@ -60,6 +60,27 @@ class ItemFailed(CallFailed):
     def is_decided(self) -> bool:
         """Whether a fallback has said what becomes of the item, other than that it has failed."""
         return self.decision not in (None, FAIL)
+
+
+class Parts(NamedTuple):
+    """Result of a call in which single items failed: for each item its own, or a CallFailed."""
+
+    entries: list[Any]
+
+    def values(self) -> list[Any]:
+        """
+        Return the results alone, without the items that are skipped.
+
+        :raises CallFailed: if there is an item that is not
+        """
+        for entry in self.entries:
+            if isinstance(entry, CallFailed) and entry.decision is not SKIP:
+                raise entry
+        return [entry for entry in self.entries if not isinstance(entry, CallFailed)]
+
+    def failures(self) -> list[CallFailed]:
+        """Return those of the items that have failed."""
+        return [entry for entry in self.entries if isinstance(entry, CallFailed)]
 
 
 class RunStopped(BaseException):
@@ -136,6 +157,10 @@ def ordinary_error(error: BaseException, culprit: str, reason: str) -> RuntimeEr
     return ordinary
 
 
+MOST_NOTES = 20
+"""Notes on an exception beyond which we add none: many items may have failed with the same one."""
+
+
 def add_note(error: BaseException, note: str) -> None:
     """
     Add a note to an exception, also on Python 3.10; leave exceptions alone that take none.
@@ -145,9 +170,24 @@ def add_note(error: BaseException, note: str) -> None:
     """
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])
-        if note not in notes:
+        if len(notes) < MOST_NOTES and note not in notes:
             # Unknown to the types of Python 3.10, where tracebacks do not show it either.
             error.__notes__ = [*notes, note]  # type: ignore[attr-defined]
+
+
+def add_context(error: BaseException, other: BaseException) -> None:
+    """
+    Show *other* where *error* is shown: at the end of what it came from.
+
+    :param error: the one that counts
+    :param other: what happened as well
+    """
+    known = {id(error)}
+    while error.__context__ is not None and id(error.__context__) not in known:
+        error = error.__context__
+        known.add(id(error))
+    if id(other) not in known and error.__context__ is None:
+        error.__context__ = other
 
 
 def bare(error: BaseException) -> BaseException:

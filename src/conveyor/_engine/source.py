@@ -16,11 +16,9 @@ that drains ends its source in the same way, and what has been pulled goes on.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
-from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -28,12 +26,18 @@ from anyio.lowlevel import checkpoint
 
 from ..data import ScopedIterable
 from .failures import examine
+from .iteration import (
+    Begun,
+    close_after,
+    close_iterator,
+    items_of,
+    iterated_once,
+    length_of,
+    may_have_more,
+)
 from .sequence import Chain, Slot
 from .upstream import Upstream
 from .window import BURST
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from .run import Run
@@ -45,56 +49,6 @@ TAKEN = object()
 
 SLOW = 0.005
 """Seconds after which a burst of synchronous data has kept the event loop for too long."""
-
-
-def items_of(data: Any) -> AsyncIterable[Any] | Iterable[Any]:
-    """
-    Return what to iterate for *data*: itself, or a tuple of the one item that it is.
-
-    :param data: what the pipeline was called with
-    """
-    # isinstance() leaves the element type unknown.
-    items: AsyncIterable[Any] | Iterable[Any] = (data,)
-    if isinstance(data, AsyncIterable):
-        items = data  # pyright: ignore[reportUnknownVariableType]
-    elif isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
-        pass
-    elif isinstance(data, Iterable):
-        items = iter(data)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    elif hasattr(data, "__getitem__"):
-        # The older protocol of sequences, which not everything that can be subscripted follows.
-        with suppress(TypeError):
-            items = iter(data)
-    return items  # pyright: ignore[reportUnknownVariableType]
-
-
-def length_of(data: Any) -> int | None:
-    """
-    Return how many items *data* has, if it tells.
-
-    :param data: what the pipeline was called with
-    """
-    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)):
-        return 1
-    if not (isinstance(data, (Iterable, AsyncIterable)) or hasattr(data, "__getitem__")):
-        return 1
-    try:
-        length = length_hint(data, -1)  # pyright: ignore[reportUnknownArgumentType] - as above
-    except Exception:
-        return None  # it is a user's, and only wanted for a display
-    return None if length < 0 else length
-
-
-def may_have_more(iterator: Any) -> bool:
-    """
-    Tell whether *iterator* may give another value; it may if it does not say that it will not.
-
-    :param iterator: of synchronous data
-    """
-    try:
-        return length_hint(iterator, 1) > 0
-    except Exception:
-        return True  # it is a user's, and not asked for values here
 
 
 class Source(Upstream):
@@ -168,10 +122,10 @@ class Source(Upstream):
             fail = run.fail if run.winding_down is None else run.winding_down.fail_after_all
             fail(error, f"raised by the source after {self.pulled} item(s)")
 
-    async def _feed_sync(self, items: Iterable[Any]) -> None:
-        iterator = iter(items)
+    async def _feed_sync(self, items: Iterator[Any]) -> None:
+        values = iterated_once(items)
         if self._watch is not None:
-            iterator = self._watch.time_values(iterator)
+            values = self._watch.time_values(values)
         try:
             goes_on = not self._stopped
             while goes_on:
@@ -179,7 +133,7 @@ class Source(Upstream):
                 began = self._run.host.clock()
                 left = places + self.pulled
                 try:
-                    self._feed_burst(islice(iterator, places))
+                    self._feed_burst(islice(values, places))
                 finally:
                     left -= self.pulled
                     if left:
@@ -188,7 +142,7 @@ class Source(Upstream):
                     self._burst = max(1, places // 2)
                 if left:
                     return
-                goes_on = await self._pause(lets_others_run=may_have_more(iterator))
+                goes_on = await self._pause(lets_others_run=may_have_more(items))
         finally:
             if isinstance(items, Generator):
                 items.close()
@@ -230,9 +184,12 @@ class Source(Upstream):
             iterator = items.__aiter__()
             try:
                 await self._iterate(iterator)
-            finally:
+            except BaseException as error:
                 scope.shield = True
-                await close_iterator(iterator)
+                await close_after(error, iterator)
+                raise
+            scope.shield = True
+            await close_iterator(iterator)
 
     async def _iterate(self, iterator: AsyncIterator[Any]) -> None:
         # Stopped before our first step, or while a stream was entered: nobody would cancel us then.
@@ -242,7 +199,7 @@ class Source(Upstream):
         if self._watch is not None:
             iterator = self._watch.time_items(iterator)
         self._left = self._next_burst()
-        async for value in iterator:
+        async for value in Begun(iterator):
             window.held += 1
             self._hand_on(value)
             del value  # what waits must not keep a user's objects alive
@@ -291,20 +248,3 @@ class Source(Upstream):
                 with nullcontext() if self._watch is None else self._watch.source_blocked:
                     await window.wait_as_source(self._run.host.new_event())
         return not self._stopped
-
-
-async def close_iterator(iterator: Any) -> None:
-    """
-    Close an async iterator, if it can be closed.
-
-    :param iterator: any
-    """
-    if not hasattr(iterator, "aclose"):
-        return
-    try:
-        await iterator.aclose()
-    except BaseExceptionGroup as group:
-        # A generator that holds a task group wraps the GeneratorExit which closes it.
-        _, rest = group.split(GeneratorExit)
-        if rest is not None:
-            raise rest from None
