@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import abc
 import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from conveyor import (
+    Adaptive,
     BatchTask,
+    CircuitBreaker,
     ErrorHandler,
     LoggingErrorHandler,
     RetryConfig,
@@ -873,3 +876,65 @@ def test_type_checkers_know_the_options_that_there_are() -> None:
     assert single | batch == task_options._KNOWN
     assert single - batch == task_options._SINGLE_ONLY
     assert batch - single == task_options._BATCH_ONLY
+
+
+def test_an_abstract_method_stays_abstract() -> None:
+    """A class that does not define it cannot be instantiated."""
+
+    class Base(abc.ABC):
+        @single_task
+        @abc.abstractmethod
+        async def load(self, item: int) -> int: ...
+
+    class Forgetful(Base):
+        pass
+
+    class Loader(Base):
+        @single_task
+        async def load(self, item: int) -> int:
+            return item
+
+    with pytest.raises(TypeError, match="abstract"):
+        Forgetful()  # type: ignore[abstract]
+    assert Loader().load.run([1]) == [1]
+
+
+def test_a_task_has_the_type_hints_of_its_function() -> None:
+    """For tools that read them."""
+
+    @single_task
+    def length(text: str) -> int:
+        return len(text)
+
+    assert get_type_hints(length) == {"text": str, "return": int}
+
+
+class No:
+    """A predicate whose answer would have to be awaited, which does not show before."""
+
+    async def __call__(self, error: Exception) -> bool:
+        return False
+
+
+async def fail(item: int) -> int:
+    raise OSError
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("retry_on", {"retry_on": No(), "max_retries": 1}),
+        ("CircuitBreaker: counts", {"circuit_breaker": CircuitBreaker(counts=No())}),
+        (
+            "Adaptive: throttled_by",
+            {"concurrency_limit": Adaptive(throttled_by=No())},
+        ),
+    ],
+)
+def test_an_answer_that_is_awaitable_is_an_error(name: str, options: Any) -> None:
+    """It would mean yes, whatever it is."""
+    with pytest.raises(TypeError) as caught:
+        single(**options)(fail).run([0])
+    assert str(caught.value) == (
+        f"{name} must return its answer, got a coroutine, which would have to be awaited"
+    )

@@ -45,6 +45,7 @@ async def work(item: Any) -> Any:
         (2, None, 100, 3, 5, "3 of 5 items failed, more than max_errors=2"),
         (0, None, 100, 0, 1, None),
         (0, None, 100, 1, 1, "1 of 1 item failed, more than max_errors=0"),
+        (2, None, 100, 3, 1, "3 failures of 1 item, more than max_errors=2"),
         (11, None, 100, 12, 340, "12 of 340 items failed, more than max_errors=11"),
         (None, 0.5, 4, 3, 3, None),
         (None, 0.5, 4, 2, 4, None),

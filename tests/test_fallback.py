@@ -12,9 +12,11 @@ from conveyor import (
     FAIL,
     RETRY,
     SKIP,
+    Adaptive,
     BaseTask,
     ErrorHandler,
     Failed,
+    Failure,
     Pipeline,
     Rate,
     Replace,
@@ -616,6 +618,33 @@ def test_what_is_no_task_with_a_function_is_refused(fallback: Any, start: str) -
             ),
         ),
         (
+            single_task(fallback=single.replace(concurrency_limit=Adaptive(1, 200))),
+            single,
+            ValueError,
+            (
+                "has concurrency_limit=Adaptive(...), which would not hold: it is called by the "
+                "workers of task 'work'; leave it out"
+            ),
+        ),
+        (
+            batch_task(max_size=3, fallback=batch.replace(batch_by=len)),
+            batch,
+            ValueError,
+            (
+                "has batch_by, which would not hold: it is called for the items for which task "
+                "'work' fails, as they do; leave batch_by out"
+            ),
+        ),
+        (
+            batch_task(max_size=3, fallback=batch.replace(weight=len, max_weight=9)),
+            batch,
+            ValueError,
+            (
+                "has weight, which would not hold: it is called for the items for which task "
+                "'work' fails, as they do; leave weight out"
+            ),
+        ),
+        (
             single_task(in_order=True, fallback=single.replace(in_order=True)),
             single,
             ValueError,
@@ -738,3 +767,108 @@ async def test_an_item_that_fails_in_the_fallback_too_is_diverted() -> None:
         (FallbackError, 2),
     ]
     assert all(isinstance(each.error.__context__, TaskError) for each in stream.failures)
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+async def test_single_items_that_fail_in_the_fallback_too_are_the_tasks_to_decide(
+    is_whole: bool,
+) -> None:
+    """Whether the fallback has got the whole batch or these items alone, and however it says so."""
+    asked: list[tuple[str, int]] = []
+
+    @batch_task(max_size=4)
+    async def backup(batch: list[int]) -> list[Any]:
+        return [Failed(FallbackError()) if item == 2 else -item for item in batch]
+
+    def decide(error: Exception, item: int) -> Any:
+        asked.append((type(error).__name__, item))
+        assert isinstance(error.__context__, TaskError)
+        return Replace("decided")
+
+    @batch_task(max_size=4, fallback=backup, on_error=decide)
+    async def work(batch: list[int]) -> list[Any]:
+        if is_whole:
+            raise TaskError
+        return [Failed(TaskError()) for _ in batch]
+
+    assert await work(range(4)).collect() == [0, -1, "decided", -3]
+    assert asked == [("FallbackError", 2)]
+
+
+async def test_what_the_fallback_decides_on_single_items_holds() -> None:
+    """As for an item by itself; the task is asked no more."""
+
+    @batch_task(max_size=4, on_error="divert")
+    async def backup(batch: list[int]) -> list[Any]:
+        return [Failed(FallbackError()) if item == 2 else -item for item in batch]
+
+    @batch_task(max_size=4, fallback=backup, on_error=lambda error, item: Replace("asked"))
+    async def work(batch: list[int]) -> list[Any]:
+        raise TaskError
+
+    stream = work(range(4))
+    assert await stream.collect() == [0, -1, -3]
+    assert [each.item for each in stream.failures] == [2]
+
+
+async def test_a_single_item_is_tried_again_by_the_task_after_its_fallback() -> None:
+    """``RETRY`` makes one more attempt of the task with that item, and keeps the other results."""
+    calls: list[tuple[str, list[int]]] = []
+
+    @batch_task(max_size=4)
+    async def backup(batch: list[int]) -> list[Any]:
+        calls.append(("backup", batch))
+        return [Failed(FallbackError()) if item == 2 else -item for item in batch]
+
+    @batch_task(max_size=4, fallback=backup, on_error=lambda error, item: RETRY)
+    async def work(batch: list[int]) -> list[Any]:
+        calls.append(("work", batch))
+        if len(batch) > 1:
+            raise TaskError
+        return [10 * item for item in batch]
+
+    assert await work(range(4)).collect() == [0, -1, 20, -3]
+    assert calls == [("work", [0, 1, 2, 3]), ("backup", [0, 1, 2, 3]), ("work", [2])]
+
+
+async def test_a_broken_handler_of_the_fallback_concerns_one_item() -> None:
+    """The results of the others have been there before; an outcome tells of each."""
+
+    class Broken(ErrorHandler):
+        async def handle_error(self, *_: Any) -> Any:
+            raise LookupError
+
+    @batch_task(max_size=4, error_handler=Broken())
+    async def backup(batch: list[int]) -> list[Any]:
+        raise FallbackError
+
+    @batch_task(max_size=4, fallback=backup)
+    async def work(batch: list[int]) -> list[Any]:
+        return [Failed(TaskError()) if item == 2 else item for item in batch]
+
+    outcomes = await work.outcomes(range(4)).collect()
+    assert [getattr(each, "value", None) for each in outcomes] == [0, 1, None, 3]
+    assert isinstance(outcomes[2], Failure)
+    assert isinstance(outcomes[2].error, LookupError)
+
+
+async def test_a_limit_that_is_found_bounds_the_calls_of_both() -> None:
+    """The fallback's calls count against it, and it learns nothing from them."""
+    running = peak = 0
+
+    async def count(item: int) -> int:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await anyio.sleep(1)
+        running -= 1
+        return item
+
+    limit = Adaptive(2, 50, throttled_by=TaskError)
+
+    @single_task(fallback=single_task(count), concurrency_limit=limit)
+    async def work(item: int) -> int:
+        raise TaskError
+
+    assert await work(range(40)).collect() == [*range(40)]
+    assert 1 <= peak <= 2

@@ -14,7 +14,18 @@ from typing import Any
 import anyio
 import pytest
 
-from conveyor import Adaptive, Rate, Replace, RetryAfter, batch_task, single_task
+from conveyor import (
+    Adaptive,
+    CircuitBreaker,
+    Rate,
+    Replace,
+    RetryAfter,
+    batch_task,
+    single_task,
+)
+from conveyor._engine.breaking import Passage
+from conveyor._engine.hedging import Hedge
+from conveyor._engine.pacing import Pacing
 from helpers import collect, current_time, three_ways
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
@@ -279,6 +290,20 @@ async def test_a_second_attempt_that_waits_gives_up_when_the_first_is_back(limit
             "pause": [(0, 0), (0, 1), (10, 1), (12, 1)],
         }[limited]
     )
+
+
+async def test_a_second_attempt_that_gives_up_is_no_trial() -> None:
+    """It has just been let through a circuit that is half open when the first is back."""
+    breaker = CircuitBreaker(failures=1, reset_after=1)
+    Passage(breaker).fail(Boom())
+    await anyio.sleep(1)
+    hedge, pacing = Hedge(1, lambda error: error), Pacing(None)
+    pacing.passage = Passage(breaker)
+    assert breaker.gate.is_open()
+    hedge._second.scope.cancel()
+    with hedge._second.scope:
+        await hedge.begin_second(pacing)
+    assert not breaker.gate.is_open()
 
 
 async def test_a_second_attempt_has_a_share_of_the_parallelism() -> None:

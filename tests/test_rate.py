@@ -288,6 +288,32 @@ async def test_two_loops_at_once_are_refused() -> None:
         ({"limit": "5"}, TypeError, "limit must be a number, got '5'"),
         ({"limit": True}, TypeError, "limit must be a number, got True"),
         ({"limit": 0}, ValueError, "limit must be more than 0 and finite, got 0"),
+        (
+            {"limit": 10**400},
+            ValueError,
+            f"limit must be more than 0 and finite, got {10**400}",
+        ),
+        (
+            {"limit": 1, "burst": 10**400},
+            ValueError,
+            f"burst must be more than 0 and finite, got {10**400}",
+        ),
+        (
+            {"limit": 1e-200, "per": 1e200},
+            ValueError,
+            (
+                "the seconds for each call, per / limit, must be more than 0 and finite, got "
+                "limit=1e-200, per=1e+200"
+            ),
+        ),
+        (
+            {"limit": 1e-200, "per": 10**200},
+            ValueError,
+            (
+                "the seconds for each call, per / limit, must be more than 0 and finite, got "
+                f"limit=1e-200, per={10**200}"
+            ),
+        ),
         ({"limit": 5, "per": -1}, ValueError, "per must be more than 0 and finite, got -1"),
         (
             {"limit": 5, "burst": float("inf")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import anyio
 import anyio.to_thread
@@ -591,3 +592,17 @@ async def test_a_call_with_a_coroutine_may_be_composed_more_than_once() -> None:
     assert await one([1]).collect() == [((1, "value"),)]
     assert await two([2]).collect() == [((2,), "value")]
     assert load.calls == 1
+
+
+@pytest.mark.parametrize("stand_in", [AsyncMock(return_value="x"), MagicMock(return_value="x")])
+async def test_a_stand_in_is_a_value_like_any_other(stand_in: Any) -> None:
+    """Though those of unittest.mock can do everything, be async iterators for instance."""
+
+    @single_task
+    async def call(item: int, function: Any) -> Any:
+        result = function(item)
+        return await result if isinstance(function, AsyncMock) else result
+
+    task = call.with_inputs(stand_in)
+    assert await task([1, 2]).collect() == ["x", "x"]
+    assert "in order" not in task.describe()

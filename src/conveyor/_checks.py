@@ -7,11 +7,19 @@ What few tasks have is imported when it is checked.
 from __future__ import annotations
 
 import math
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any, get_args
+from inspect import (
+    isasyncgenfunction,
+    isawaitable,
+    iscoroutine,
+    iscoroutinefunction,
+    isgeneratorfunction,
+)
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 if TYPE_CHECKING:
     from .task_options import TaskOptions
+
+T = TypeVar("T")
 
 
 def check_on_error(value: object, task: str, is_batch: bool) -> None:
@@ -127,6 +135,24 @@ def check_selection(name: str, value: object) -> None:
             f"{name} must be an Exception type, a tuple of them, or a predicate taking the error, "
             f"got {value!r}"
         )
+
+
+def checked_answer(name: str, answer: T) -> T:
+    """
+    Return what a user's predicate has answered, unless somebody would have to await it.
+
+    :param name: what the message calls the predicate
+    :param answer: what it has returned
+    :raises TypeError: if it is awaitable
+    """
+    if not isawaitable(answer):
+        return answer
+    if iscoroutine(answer):
+        answer.close()
+    raise TypeError(
+        f"{name} must return its answer, got a {type(answer).__name__}, which would have to be "
+        "awaited"
+    )
 
 
 def check_error_handler(handler: object, task: str) -> None:

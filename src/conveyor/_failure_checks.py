@@ -55,6 +55,8 @@ def check_fallback(fallback: FunctionTask[Any, Any] | None, options: TaskOptions
     """Check that *fallback* can be called in place of the task, and what it may not be told."""
     if fallback is None:
         return
+    from .adaptive import Adaptive
+
     task = options.task_name
     if not _calls_a_function(fallback):
         raise TypeError(
@@ -69,13 +71,18 @@ def check_fallback(fallback: FunctionTask[Any, Any] | None, options: TaskOptions
             f"{label} is a {kinds[0]} task, but will be called with {kinds[1]}; "
             f"make it a {need} task"
         )
+    if isinstance(given.concurrency_limit, Adaptive):
+        raise ValueError(
+            f"{label} has concurrency_limit=Adaptive(...), which would not hold: it is called by "
+            f"the workers of task {task!r}; leave it out"
+        )
     if given.concurrency_limit is not None and given.limit < options.limit:
         raise ValueError(
             f"{label} has concurrency_limit={given.limit}, which would not hold: it is "
             f"called in place of task {task!r}, up to {options.limit} times at once; give it a "
             f"rate_limit, or task {task!r} concurrency_limit={given.limit}"
         )
-    for name in ("key", "priority", "cache"):
+    for name in ("key", "priority", "cache", "batch_by", "weight"):
         if getattr(given, name) is not None:
             raise ValueError(
                 f"{label} has {name}, which would not hold: it is called for the items for which "

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ._checks import check_selection
+from ._checks import check_selection, checked_answer
 from .error_handling import RetryAfter
 
 __all__ = ["Adaptive"]
@@ -80,7 +80,7 @@ class Adaptive:
         throttled_by: Any = self.throttled_by
         if isinstance(throttled_by, (type, tuple)):
             return isinstance(error, throttled_by)
-        return bool(throttled_by(error))
+        return bool(checked_answer("Adaptive: throttled_by", throttled_by(error)))
 
 
 def _check_between(name: str, value: object, low: float, high: float, hint: str = "") -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from anyio import CancelScope, current_time
 
-from ._checks import check_selection
+from ._checks import check_selection, checked_answer
 from ._engine.circuit import Circuit
 from ._engine.host import Event, Host, current_host
 from .error_handling import RetryAfter, is_one_of
@@ -88,7 +88,7 @@ class CircuitBreaker:
         counts: Any = self.counts
         if isinstance(self.counts, (type, tuple)):
             return is_one_of(error, counts, unless_named=RetryAfter)
-        return bool(counts(error))
+        return bool(checked_answer("CircuitBreaker: counts", counts(error)))
 
 
 class Gate:

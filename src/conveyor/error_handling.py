@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ._checks import check_seconds, check_selection
+from ._checks import check_seconds, check_selection, checked_answer
 
 if TYPE_CHECKING:
     import logging
@@ -241,7 +241,7 @@ class RetryConfig:
         retry_on: Any = self.retry_on
         if isinstance(self.retry_on, (type, tuple)):
             return is_one_of(error, retry_on, unless_named=CircuitOpenError)
-        answer = retry_on(error)
+        answer = checked_answer("retry_on", retry_on(error))
         if isinstance(answer, bool) or not isinstance(answer, (int, float)):
             return bool(answer)
         check_seconds("the delay that retry_on returns", answer)

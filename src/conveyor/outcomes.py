@@ -38,8 +38,8 @@ class Failure:
     :param error: what the last attempt raised, with its traceback from the task's function on
     :param item: what the task was given; of a batch, the single item
     :param index: of the input item that it stems from, counted from 0
-    :param task_name: of the task that failed
-    :param attempts: calls made
+    :param task_name: of the task that failed, also if its fallback failed last
+    :param attempts: calls made by the task that raised *error*
     """
 
     error: Exception

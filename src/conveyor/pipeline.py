@@ -5,6 +5,7 @@ Composition: tasks in a row, and the context they run in.
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterable, Awaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .calls import TaskCall
@@ -298,13 +299,17 @@ def _check_data(data: Any) -> None:
         data.close()
         name = data.__name__
         raise TypeError(f"{expected}, got a coroutine; await it first: pipeline(await {name}())")
+    if isinstance(data, Awaitable) and not isinstance(data, AsyncIterable):
+        # isinstance() leaves the type argument unknown.
+        kind = type(data).__name__  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        raise TypeError(f"{expected}, got a {kind}; await it first: pipeline(await it)")
     if inspect.iscoroutinefunction(data):
         name = name_of(data)
         raise TypeError(f"{expected}, got a coroutine function; call it: pipeline(await {name}())")
     if inspect.isasyncgenfunction(data) or inspect.isgeneratorfunction(data):
         name = name_of(data)
         raise TypeError(f"{expected}, got a generator function; call it: pipeline({name}())")
-    if hasattr(data, "with_execution_mode"):
+    if isinstance(data, (BaseTask, Pipeline)):
         raise TypeError(
             f"{expected}, got a {type(data).__name__}; compose with '|', or give its results: "
             "second(first(data))"

@@ -5,12 +5,14 @@ Rate limits: so many calls, or so much of what calls cost, per time.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import Lock, current_time, sleep_until
 
+from ._checks import checked_answer
 from ._engine.gcra import CellRate
 from ._engine.host import Host, current_host
 
@@ -57,7 +59,7 @@ class Rate:
                 continue
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise TypeError(f"Rate: {name} must be a number, got {number!r}")
-            if not 0 < number < math.inf:
+            if not 0 < number <= sys.float_info.max:
                 raise ValueError(f"Rate: {name} must be more than 0 and finite, got {number!r}")
         if self.cost is not None and not callable(self.cost):
             raise TypeError(
@@ -72,8 +74,17 @@ class Rate:
         burst = 1 if self.burst is None else self.burst
         if burst < 1 and self.cost is None:
             raise ValueError(f"Rate: burst must be at least 1, the cost of a call, got {burst!r}")
+        try:
+            interval = self.per / self.limit
+        except OverflowError:
+            interval = math.inf
+        if not 0 < interval < math.inf:
+            raise ValueError(
+                "Rate: the seconds for each call, per / limit, must be more than 0 and finite, got "
+                f"limit={self.limit!r}, per={self.per!r}"
+            )
         object.__setattr__(self, "burst", burst)
-        object.__setattr__(self, "_line", _Line(CellRate(self.per / self.limit, burst)))
+        object.__setattr__(self, "_line", _Line(CellRate(interval, burst)))
 
     async def acquire(self, item: Any = None) -> None:
         """
@@ -109,7 +120,7 @@ class Rate:
         return self._line.take_nowait(1 if self.cost is None else self._cost_of(item, self.cost))
 
     def _cost_of(self, item: Any, function: Callable[[Any], Any]) -> float:
-        cost = function(item)
+        cost = checked_answer("cost", function(item))
         # The messages leave the cost out: it may be the item.
         if isinstance(cost, bool) or not isinstance(cost, (int, float)):
             raise TypeError(f"cost must return a number, got a {type(cost).__name__}")

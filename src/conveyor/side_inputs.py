@@ -97,7 +97,8 @@ def _prepare(value: Any) -> Any:
         return _Pending(value.first)
     if inspect.iscoroutine(value):
         return _Pending(lambda: value)
-    if isinstance(value, AsyncIterator):
+    # What can be called is more than an iterator: a stand-in of unittest.mock, say.
+    if isinstance(value, AsyncIterator) and not callable(value):
         # isinstance() leaves the element type unknown
         return shared(value)  # pyright: ignore[reportUnknownArgumentType]
     return value

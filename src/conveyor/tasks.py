@@ -79,6 +79,8 @@ class FunctionTask(TaskSettings, BaseTask[In, Out]):
             __doc__=getattr(func, "__doc__", None),
             __name__=options.task_name,
             __module__=getattr(func, "__module__", __name__),
+            __annotations__=getattr(func, "__annotations__", {}),
+            __isabstractmethod__=getattr(func, "__isabstractmethod__", False),
             __wrapped__=func,
         )
 

@@ -82,7 +82,8 @@ class _Check:
     def check_too_many_errors(self, error: TooManyErrorsError) -> None:
         most, possible = self.scenario.max_errors, self.expected.errors
         counts = re.fullmatch(
-            rf"(\d+) of \d+ items? failed, more than max_errors={most}", str(error)
+            rf"(\d+) (of \d+ items? failed|failures of \d+ items?), more than max_errors={most}",
+            str(error),
         )
         if counts is None or most is None or not most < int(counts[1]) <= possible:
             self.found.append(f"{error!r}, {possible} may have failed")

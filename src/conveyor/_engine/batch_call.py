@@ -11,34 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..error_handling import FAIL, RETRY, SKIP, Replace, RetryAfter
 from ..outcomes import Failed
 from .call import Call
-from .failures import CallFailed, ItemFailed
+from .failures import CallFailed, ItemFailed, Parts
 
 if TYPE_CHECKING:
     from .expansion import Expansion
     from .pacing import Pacing
     from .policy import Progress
-
-
-class Parts(NamedTuple):
-    """Result of a call in which single items failed: for each item its own, or a CallFailed."""
-
-    entries: list[Any]
-
-    def values(self) -> list[Any]:
-        """
-        Return the results alone, without the items that are skipped.
-
-        :raises CallFailed: if there is an item that is not
-        """
-        for entry in self.entries:
-            if isinstance(entry, CallFailed) and entry.decision is not SKIP:
-                raise entry
-        return [entry for entry in self.entries if not isinstance(entry, CallFailed)]
 
 
 class BatchCall(Call):
@@ -53,8 +36,15 @@ class BatchCall(Call):
         self, item: Any, expansion: Expansion | None, pacing: Pacing, progress: Progress
     ) -> Any:
         result: Any = await super()._finish(item, expansion, pacing, progress)
-        if Failed.is_used and _names_failed(result):
-            return Parts(await self._settle(item, result, pacing, progress))
+        if isinstance(result, Parts) or (Failed.is_used and _names_failed(result)):
+            return Parts(await self._settle(item, _entries_of(result), pacing, progress))
+        return result
+
+    async def _fall_back(self, item: Any, expansion: Expansion | None, failed: ItemFailed) -> Any:
+        result: Any = await super()._fall_back(item, expansion, failed)
+        if isinstance(result, Parts):
+            for each in result.failures():
+                _undecided(each)
         return result
 
     async def _settle(
@@ -66,12 +56,16 @@ class BatchCall(Call):
         while places:
             self._check_length(result, len(places), progress)
             failed: dict[int, Exception] = {}
+            # By a fallback as well.
+            fallen: dict[int, ItemFailed] = {}
             for place, entry in zip(places, result, strict=True):
                 if isinstance(entry, Failed):
                     failed[place] = self._examined_error(entry)
+                elif isinstance(entry, ItemFailed) and entry.decision is None:
+                    fallen[place] = entry
                 else:
                     entries[place] = entry
-            places = await self._decide(batch, entries, failed, pacing, progress)
+            places = await self._decide(batch, entries, failed, fallen, pacing, progress)
             if places:
                 result = await self._repeat([batch[place] for place in places], pacing, progress)
         return entries
@@ -86,6 +80,7 @@ class BatchCall(Call):
         batch: Sequence[Any],
         entries: list[Any],
         failed: dict[int, Exception],
+        fallen: dict[int, ItemFailed],
         pacing: Pacing,
         progress: Progress,
     ) -> list[int]:
@@ -94,16 +89,13 @@ class BatchCall(Call):
         delay = progress.delay
         may_add: bool | None = None
         for place in sorted(failed.keys() - again):
-            try:
-                entries[place] = await self._fall_back_alone(
-                    batch[place], ItemFailed(failed[place], progress.calls), progress
-                )
-                continue
-            except ItemFailed as raised:
-                failure = raised.with_traceback(None)
-            if failure.is_decided:
-                entries[place] = failure
-                continue
+            failure = ItemFailed(failed[place], progress.calls)
+            entry = await self._fall_back_alone(batch[place], failure, progress)
+            if isinstance(entry, ItemFailed) and entry.decision is None:
+                fallen[place] = entry
+            else:
+                entries[place] = entry
+        for place, failure in sorted(fallen.items()):
             try:
                 verdict = await self._verdict(failure, batch[place], progress.calls)
             except CallFailed as broken:
@@ -128,8 +120,17 @@ class BatchCall(Call):
         return sorted(again)
 
     async def _fall_back_alone(self, item: Any, failed: ItemFailed, progress: Progress) -> Any:
-        """Return what becomes of a single item that the fallback is called with, as a batch."""
-        entries = _entries_of(await self._fall_back([item], None, failed))
+        """
+        Return what becomes of a single item that the fallback is called with, as a batch.
+
+        It may be a CallFailed; one without a decision is for the task itself to decide.
+        """
+        try:
+            entries = _entries_of(await self._fall_back([item], None, failed))
+        except CallFailed as raised:
+            if not isinstance(raised, ItemFailed) and raised.decision is None:
+                raise
+            return _undecided(raised.with_traceback(None))
         self._check_length(entries, 1, progress)
         return entries[0]
 
@@ -211,3 +212,10 @@ def _entries_of(result: Any) -> Any:
 def _names_failed(result: Any) -> bool:
     # By their types, since there are few of those: a hundred elements take a microsecond.
     return isinstance(result, list) and Failed in {*map(type, result)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def _undecided(failed: CallFailed) -> CallFailed:
+    """Leave it to the task what becomes of an item, unless its fallback has said so."""
+    if isinstance(failed, ItemFailed) and not failed.is_decided:
+        failed.decision = None
+    return failed

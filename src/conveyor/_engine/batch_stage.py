@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from ..error_handling import SKIP
-from .batch_call import BatchCall, Parts
+from .batch_call import BatchCall
 from .batch_figures import BatchFigures
 from .batch_slot import BatchSlot
 from .batching import Batch, Batcher, is_due
 from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
-from .failures import CallFailed
+from .failures import CallFailed, Parts
 from .isolation import Variables
 from .kinds import EXPANDED
 from .sequence import Chain, Slot

@@ -37,7 +37,7 @@ from .kinds import (
     Raised,
     is_coroutine_function,
 )
-from .pacing import Pacing
+from .pacing import Limiter, Pacing
 from .policy import Progress
 from .verdict import Deciding
 
@@ -57,6 +57,7 @@ class Call(Deciding):
     :param options: of the task
     :param stage: that makes it; without one it is made in a task of the user's own
     :param adaptive: the limit of the stage, if that has to be found; it contains the run's
+    :param limiter: limits the calls, without learning from them; by default the run's limit
     """
 
     def __init__(
@@ -65,16 +66,16 @@ class Call(Deciding):
         options: TaskOptions,
         stage: Stage | None = None,
         adaptive: AdaptiveLimit | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.function = with_hooks(function, options)
         self.options = options
         self._stage = stage
         self._run = run = None if stage is None else stage.run
         self._adaptive = adaptive
-        self._limiter = adaptive or (None if run is None else run.limiter)
-        self._fallback: Fallback | None = None
-        if options.fallback is not None:
-            self._fallback = Fallback(options.fallback.stage_plan(), stage)
+        self._limiter = adaptive or limiter or (None if run is None else run.limiter)
+        other = options.fallback
+        self._fallback = other and Fallback(other.stage_plan(), stage, self._limiter)
         self._is_watched = options.circuit_breaker is not None or options.retry_budget is not None
 
     # Only when it is needed, since most calls are plain.
@@ -246,7 +247,7 @@ class Call(Deciding):
             else:
                 await self._stage.admitted(admission, pacing)
         except BaseException as broken:
-            pacing.end()
+            pacing.withdraw()
             examined = self._examined(broken, "rate_limit of ")
             raise CallFailed(examined, progress.calls) from None
 

@@ -36,7 +36,10 @@ class ErrorLimits:
         :param failed: items that have failed
         :param items: items that came in
         """
-        counts = f"{failed} of {items} item{'' if items == 1 else 's'} failed"
+        things = f"{items} item{'' if items == 1 else 's'}"
+        # More than came in, if one item becomes many, and these fail.
+        form = "{} of {} failed" if failed <= items else "{} failures of {}"
+        counts = form.format(failed, things)
         if self._most is not None and failed > self._most:
             return f"{counts}, more than max_errors={self._most}"
         if self._rate is not None and items >= self._sample and failed > self._rate * items:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .failures import CallFailed, examine
+from .failures import CallFailed, Parts, examine
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
     from .call import Call
     from .expansion import Expansion
+    from .pacing import Limiter
     from .stage import Stage
 
 
@@ -24,11 +25,13 @@ class Fallback:
 
     :param plan: of the other task
     :param stage: where they fail, if it is one
+    :param limiter: of the calls that they fail in, if there is any
     """
 
-    def __init__(self, plan: StagePlan, stage: Stage | None) -> None:
+    def __init__(self, plan: StagePlan, stage: Stage | None, limiter: Limiter | None) -> None:
         self._plan = plan
         self._stage = stage
+        self._limiter = limiter
         self._call: Call | None = None
 
     async def __call__(self, item: Any, expansion: Expansion | None, error: Exception) -> Any:
@@ -50,12 +53,20 @@ class Fallback:
         except Exception:
             try:
                 call = self._call or await self._prepare()
-                return await call(item, expansion)
+                result = await call(item, expansion)
             except CallFailed as failed:
-                failed.task_name = failed.task_name or self._plan.name
-                if failed.error.__context__ is None and failed.error is not error:
-                    failed.error.__context__ = error  # one of ours, which nobody has raised yet
+                self._tell_apart(failed, error)
                 raise
+        if isinstance(result, Parts):
+            for each in result.failures():
+                self._tell_apart(each, error)
+        return result
+
+    def _tell_apart(self, failed: CallFailed, error: Exception) -> None:
+        """Say in a failure of the other task whose it is, and what came before."""
+        failed.task_name = failed.task_name or self._plan.name
+        if failed.error.__context__ is None and failed.error is not error:
+            failed.error.__context__ = error  # one of ours, or one that nobody has raised
 
     async def _prepare(self) -> Call:
         """Return the call, side inputs resolved and bound; the first item resolves them."""
@@ -72,5 +83,5 @@ class Fallback:
                 raise CallFailed(examine(broken, culprit, run), 0) from None
         if self._call is None:
             make = BatchCall if plan.kind == "batch" else Call
-            self._call = make(function, plan.options, self._stage)
+            self._call = make(function, plan.options, self._stage, limiter=self._limiter)
         return self._call

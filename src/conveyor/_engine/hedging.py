@@ -22,7 +22,7 @@ from anyio import CancelScope, create_task_group, get_cancelled_exc_class, sleep
 from anyio.abc import TaskGroup
 
 from .adaptive_limit import PredicateFailed
-from .failures import LEAKED, CallFailed, RunStopped, bare, ordinary_error
+from .failures import LEAKED, CallFailed, RunStopped, add_context, bare, ordinary_error
 from .host import is_scope_cancelled
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Hedge:
         :param pacing: gives up what it holds if the first came back in this very turn
         """
         if self._second.scope.cancel_called:
-            pacing.end()
+            pacing.withdraw()
             await sleep_forever()  # until the cancellation gets here
         self._second.has_begun = True
 
@@ -150,21 +150,6 @@ class Hedge:
             self._group.cancel_scope.shield = True
             other = self._second if contender is self._first else self._first
             other.scope.cancel()
-
-
-def add_context(error: BaseException, other: BaseException) -> None:
-    """
-    Show *other* where *error* is shown: at the end of what it came from.
-
-    :param error: the one that counts
-    :param other: what happened as well
-    """
-    known = {id(error)}
-    while error.__context__ is not None and id(error.__context__) not in known:
-        error = error.__context__
-        known.add(id(error))
-    if id(other) not in known and error.__context__ is None:
-        error.__context__ = other
 
 
 def generator_error(task_name: str) -> TypeError:

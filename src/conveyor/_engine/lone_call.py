@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..error_handling import SKIP
-from .batch_call import BatchCall, Parts
+from .batch_call import BatchCall
 from .caching import call_for
 from .call import Call
-from .failures import CallFailed, add_note, examine
+from .failures import CallFailed, Parts, add_note, examine
 
 if TYPE_CHECKING:
     from ..tasks import FunctionTask

@@ -98,6 +98,12 @@ class Pacing:
             self._holding = False
             self._limiter.release()
 
+    def withdraw(self) -> None:
+        """Give back what lets the present attempt run: its share, and its leave of a breaker."""
+        self.end()
+        if self.passage is not None:
+            self.passage.leave()
+
     def pause(self) -> None:
         """
         Stop the clocks and give the share back.
@@ -112,9 +118,7 @@ class Pacing:
             scope.deadline = math.inf
         if self.meter is not None:
             self.meter.stop()
-        self.end()
-        if self.passage is not None:
-            self.passage.leave()
+        self.withdraw()
         if self.watched is not None:
             self.watched.pause()
 

@@ -87,7 +87,7 @@ FAULTS = [
         "_engine/pacing.py",
         """\
             self.meter.stop()
-        self.end()
+        self.withdraw()
 """,
         "            self.meter.stop()\n",
         ("test_stage.py::test_a_generator_that_waits_for_room_gives_its_share_back",),

@@ -50,7 +50,7 @@ FAULTS = [
     Fault(
         "an async generator is not closed",
         "_engine/expansion.py",
-        "                    await close_iterator(values)\n",
+        "                    await close_after(error, values)\n",
         "",
         ("test_window.py::test_endless_generators_are_closed_when_the_consumer_leaves",),
     ),
@@ -177,7 +177,7 @@ FAULTS = [
     Fault(
         "a call whose cost cannot be told keeps its share",
         "_engine/call.py",
-        "            pacing.end()\n            examined",
+        "            pacing.withdraw()\n            examined",
         "            examined",
         ("test_rate.py::test_a_bad_cost_keeps_no_share",),
     ),

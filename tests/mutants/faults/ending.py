@@ -161,7 +161,7 @@ FAULTS = [
     ),
     Fault(
         "a source is closed twice",
-        "_engine/source.py",
+        "_engine/iteration.py",
         "        await iterator.aclose()\n",
         "        await iterator.aclose()\n        await iterator.aclose()\n",
         ("test_hazards.py::test_a_source_is_closed_once",),
@@ -176,11 +176,8 @@ FAULTS = [
     Fault(
         "a source that waits at a yield is cancelled there",
         "_engine/source.py",
-        """\
-                scope.shield = True
-                await close_iterator(iterator)
-""",
-        "                await close_iterator(iterator)\n",
+        "                scope.shield = True\n                await close_after(error, iterator)\n",
+        "                await close_after(error, iterator)\n",
         (
             "test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",
             "test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",
@@ -399,7 +396,7 @@ FAULTS = [
     Fault(
         "a source asks for the end of a list only after it has let others run",
         "_engine/source.py",
-        "lets_others_run=may_have_more(iterator)",
+        "lets_others_run=may_have_more(items)",
         "lets_others_run=True",
         ("test_data.py::test_the_end_of_a_list_takes_no_turns",),
     ),
@@ -415,7 +412,7 @@ FAULTS = [
     ),
     Fault(
         "an iterator that cannot tell its length ends the run",
-        "_engine/source.py",
+        "_engine/iteration.py",
         "        return length_hint(iterator, 1) > 0\n    except Exception:\n",
         "        return length_hint(iterator, 1) > 0\n    except TypeError:\n",
         ("test_data.py::test_an_iterator_may_be_wrong_about_its_length",),
@@ -438,8 +435,29 @@ FAULTS = [
         ),
     ),
     Fault(
-        "the GeneratorExit of a task group in the source is taken for a failure",
+        "an error in closing the data takes the place of what went wrong",
+        "_engine/iteration.py",
+        "        if not isinstance(error, Exception):\n            raise\n",
+        "        raise\n",
+        ("test_errors.py::test_a_source_that_fails_and_cannot_be_closed",),
+    ),
+    Fault(
+        "an iterator is asked for another one with every burst",
+        "_engine/iteration.py",
+        "    return _remaining(iterator)\n",
+        "    return iterator\n",
+        ("test_data.py::test_an_iterator_that_begins_anew_is_iterated_once",),
+    ),
+    Fault(
+        "an async iterator is asked for another one",
         "_engine/source.py",
+        "in Begun(iterator):\n",
+        "in iterator:\n",
+        ("test_data.py::test_an_iterator_needs_no_more_than_its_next",),
+    ),
+    Fault(
+        "the GeneratorExit of a task group in the source is taken for a failure",
+        "_engine/iteration.py",
         "        if rest is not None:\n            raise rest from None\n",
         "        raise\n",
         ("test_shutdown.py::test_a_source_may_hold_a_task_group",),

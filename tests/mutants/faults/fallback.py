@@ -47,16 +47,55 @@ FAULTS = [
         ("test_fallback.py::test_if_it_fails_too_its_error_comes_out",),
     ),
     Fault(
+        "what a fallback says of single items of a batch has no context",
+        "_engine/fallback.py",
+        "            for each in result.failures():\n",
+        "            for each in ():\n",
+        (
+            "test_fallback.py::test_single_items_that_fail_in_the_fallback_too_are_the_tasks_to_decide",
+        ),
+    ),
+    Fault(
+        "single items that fail in a fallback are not for the task to decide",
+        "_engine/batch_call.py",
+        "                _undecided(each)\n",
+        "                pass\n",
+        (
+            "test_fallback.py::test_single_items_that_fail_in_the_fallback_too_are_the_tasks_to_decide",
+        ),
+    ),
+    Fault(
+        "a decision of the fallback on single items is taken back",
+        "_engine/batch_call.py",
+        "    if isinstance(failed, ItemFailed) and not failed.is_decided:\n",
+        "    if isinstance(failed, ItemFailed):\n",
+        ("test_fallback.py::test_what_the_fallback_decides_on_single_items_holds",),
+    ),
+    Fault(
+        "a broken handler of the fallback takes the whole batch with it",
+        "_engine/batch_call.py",
+        "            if not isinstance(raised, ItemFailed) and raised.decision is None:\n",
+        "            if not isinstance(raised, ItemFailed):\n",
+        ("test_fallback.py::test_a_broken_handler_of_the_fallback_concerns_one_item",),
+    ),
+    Fault(
+        "calls of a fallback are beside the limit that the task has to find",
+        "_engine/fallback.py",
+        ", limiter=self._limiter)\n",
+        ")\n",
+        ("test_fallback.py::test_a_limit_that_is_found_bounds_the_calls_of_both",),
+    ),
+    Fault(
         "an error of ours in a fallback has no context",
         "_engine/fallback.py",
-        "                if failed.error.__context__ is None and failed.error is not error:\n",
-        "                if False:\n",
+        "        if failed.error.__context__ is None and failed.error is not error:\n",
+        "        if False:\n",
         ("test_fallback.py::test_the_original_error_is_the_context_of_its_deadline",),
     ),
     Fault(
         "the note names the task, though its fallback has failed",
         "_engine/fallback.py",
-        "                failed.task_name = failed.task_name or self._plan.name\n",
+        "        failed.task_name = failed.task_name or self._plan.name\n",
         "",
         (
             "test_fallback.py::test_if_it_fails_too_its_error_comes_out",

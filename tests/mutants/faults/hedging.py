@@ -29,9 +29,16 @@ FAULTS = [
     Fault(
         "a second attempt that gives up keeps its share",
         "_engine/hedging.py",
-        "            pacing.end()\n",
+        "            pacing.withdraw()\n",
         "",
         ("test_hedging.py::test_a_second_attempt_that_waits_gives_up_when_the_first_is_back",),
+    ),
+    Fault(
+        "a second attempt that gives up stays the trial of its circuit",
+        "_engine/hedging.py",
+        "            pacing.withdraw()\n",
+        "            pacing.end()\n",
+        ("test_hedging.py::test_a_second_attempt_that_gives_up_is_no_trial",),
     ),
     Fault(
         "a deadline takes a result back while the other attempt cleans up",
