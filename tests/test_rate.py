@@ -375,3 +375,24 @@ async def test_nobody_overtakes_those_who_wait() -> None:
     assert begun == [(0, 10), (10, 10), (11, 1)]
     await anyio.sleep(1)
     assert rate.acquire_nowait(1)
+
+
+@pytest.mark.parametrize("timings", [False, True])
+async def test_what_waits_for_a_rate_is_no_call(timings: bool) -> None:
+    """It is queued; and if the run ends meanwhile, the function has never been called with it."""
+    called: list[int] = []
+
+    @single_task(rate_limit=Rate(1, per=10))
+    async def work(item: int) -> int:
+        called.append(item)
+        return item
+
+    async with work.with_context(timings=timings)(range(20)) as results:
+        assert [await anext(results) for _ in range(2)] == [0, 1]
+        await anyio.sleep(1)
+        statistics = results.stats()
+        assert (statistics.stages[0].calls, statistics.stages[0].queued) == (2, 18)
+        assert statistics.held == 18
+    statistics = results.stats()
+    assert (statistics.stages[0].calls, statistics.held) == (len(called), 0)
+    assert called == [0, 1]

@@ -245,7 +245,7 @@ class Call(Deciding):
             if self._stage is None or pacing.place is None:
                 await admission  # what is beside the call, or in place of it, does not stop it
             else:
-                await self._stage.admitted(admission, pacing)
+                await self._stage.admitted(admission, pacing, is_first=not progress.calls)
         except BaseException as broken:
             pacing.withdraw()
             examined = self._examined(broken, "rate_limit of ")

@@ -24,7 +24,8 @@ class Counters:
     ``taken``, ``left``, ``added`` and ``failed`` are the ledger: slots that came in, that ended
     here without a result, that an expansion linked in, and that hold a failure and pass by all that
     follows. The others are for people, in items; ``triggers`` in batches that left for each. Of
-    ``taken``, ``uncalled`` needed no call, or got none since their key was halted.
+    ``taken``, ``uncalled`` needed no call, got none since their key was halted, or wait
+    for leave to make it.
     """
 
     __slots__ = (

@@ -33,7 +33,7 @@ def statistics_of(run: Run) -> RunStatistics:
         items_out=delivered,
         duration=run.observation.duration,
         window=run.window.size,
-        held=run.window.held,
+        held=0 if run.finished else run.window.held,
         ready=_ready_results(run),
         head=head_of_line(run),
         timings=None if watch is None else watch.timings(),

@@ -85,16 +85,19 @@ class Stage(Figures):
                 self._call = self.make_call(function)
         return self._call
 
-    async def admitted(self, admission: Awaitable[None], pacing: Pacing) -> None:
+    async def admitted(self, admission: Awaitable[None], pacing: Pacing, *, is_first: bool) -> None:
         """
         Wait for leave to make a call whose item has been taken.
 
         :param admission: what to await
         :param pacing: of the call
+        :param is_first: whether the function has not been called with the item before
         """
         self._admitting += 1
+        self.counters.uncalled += is_first
         try:
             await (admission if self.watch is None else self.watch.hold(admission, pacing.watched))
+            self.counters.uncalled -= is_first
         finally:
             self._admitting -= 1
 

@@ -11,6 +11,20 @@ HISTOGRAM = ("test_histogram.py",)
 
 FAULTS = [
     Fault(
+        "what waits for leave to make its call counts as one",
+        "_engine/stage.py",
+        "        self.counters.uncalled += is_first\n",
+        "        self.counters.uncalled += 0\n",
+        ("test_rate.py::test_what_waits_for_a_rate_is_no_call",),
+    ),
+    Fault(
+        "a run that has ended early holds items for ever",
+        "_engine/snapshot.py",
+        "        held=0 if run.finished else run.window.held,\n",
+        "        held=run.window.held,\n",
+        ("test_rate.py::test_what_waits_for_a_rate_is_no_call",),
+    ),
+    Fault(
         "of tasks that compute, the one that is saturated longest is named",
         "report.py",
         "        if self._computes:\n            worst",
