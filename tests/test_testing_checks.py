@@ -415,3 +415,30 @@ async def test_a_broken_source_fails_its_check(
     with pytest.raises(AssertionError) as caught:
         await testing.check_source(factory, expected)
     assert str(caught.value) == f"the source fails the check {message}"
+
+
+async def test_a_stream_is_a_source_that_passes_its_check() -> None:
+    """After it has been closed it says so, rather than that it is over."""
+    await testing.check_source(lambda: single_task(abs)([1, 2]), [1, 2])
+
+
+class ReadsAhead(BaseTask[Any, Any]):
+    """Has a task of its own to read the items; what that raises comes out in a group."""
+
+    async def process(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        send, receive = anyio.create_memory_object_stream[Any](1)
+
+        async def read() -> None:
+            async with send:
+                async for item in items:
+                    await send.send(item)
+
+        async with anyio.create_task_group() as tasks, receive:
+            tasks.start_soon(read)
+            async for item in receive:
+                yield item
+
+
+async def test_a_process_may_hold_a_task_group() -> None:
+    """The error of the items is in a group then, as anywhere."""
+    await testing.check_task(ReadsAhead(), [1, 2, 3], [1, 2, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -924,13 +925,33 @@ async def test_items_that_become_many_do_not_wait_for_each_of_them(
     waits = 0
     wait_for_room = Stage.wait_for_room
 
-    async def counted(stage: Stage, slot: Slot) -> None:
+    async def counted(stage: Stage, slot: Slot, rank: int) -> None:
         nonlocal waits
         waits += 1
-        await wait_for_room(stage, slot)
+        await wait_for_room(stage, slot, rank)
 
     monkeypatch.setattr(Stage, "wait_for_room", counted)
     ten = single_task(lambda item: [item] * 10)
     stream = (ten | same).with_execution_mode(mode)(range(3000))
     assert len(await stream.collect()) == 30_000
     assert waits < 3000
+
+
+async def test_endless_generators_take_turns_in_completion_order() -> None:
+    """Nobody waits for the first of them there, so it is not to keep the others from the room."""
+
+    @single_task
+    async def feed(name: str) -> AsyncIterator[str]:
+        while True:
+            await anyio.sleep(0.001)
+            yield name
+
+    counts: Counter[str] = Counter()
+    pipeline = feed.with_context(max_in_flight=10)
+    async with pipeline.as_completed(["a", "b", "c"]) as results:
+        async for name in results:
+            counts[name] += 1
+            await anyio.sleep(0.005)
+            if counts.total() == 1000:
+                break
+    assert min(counts.values()) > 250

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 
+# Values after which others that wait for room get it first, if the order of results is open.
+TURN = 32
+
 # Values of a generator that are kept back at most until it has ended.
 MOST_KEPT = 1000
 
@@ -35,11 +38,13 @@ class Expansion:
     :ivar passed_on: values passed on so far
     """
 
-    __slots__ = ("_slot", "_stage", "passed_on")
+    __slots__ = ("_rank", "_slot", "_stage", "_turn", "passed_on")
 
     def __init__(self, stage: Stage, slot: Slot) -> None:
         self._stage = stage
         self._slot = slot
+        self._turn = 0
+        self._rank = -1
         self.passed_on = 0
 
     @property
@@ -126,10 +131,13 @@ class Expansion:
     async def _reserve(self, pacing: Pacing | None) -> None:
         """Take a place for the next value, before it is asked for; wait if there is none."""
         stage = self._stage
-        while not stage.may_add(self._slot):
+        if self.passed_on >= self._turn:
+            self._turn += TURN
+            self._rank = stage.run.window.rank(self._slot.index)
+        while not stage.may_add(self._slot, self._rank):
             if pacing is not None:
                 pacing.pause()
-            await stage.wait_for_room(self._slot)
+            await stage.wait_for_room(self._slot, self._rank)
             if pacing is not None:
                 # Not cancellable, like the wait before. Those that have the shares are.
                 with CancelScope(shield=True):

@@ -41,15 +41,16 @@ class Expander(WorkerPool, Upstream):
         self._waiting = 0
         self._turns: list[Event] = []
 
-    def may_add(self, slot: Slot) -> bool:
+    def may_add(self, slot: Slot, rank: int) -> bool:
         """
         Tell whether a child of *slot* may be added now.
 
         There is room, or the slot is the head of the whole line: nothing before it could make room.
 
         :param slot: a slot of the stage's chain
+        :param rank: for the window
         """
-        return self.run.window.has_room(slot.index) or (
+        return self.run.window.has_room(rank) or (
             self.chain.head is slot and all(stage.is_idle for stage in self._following())
         )
 
@@ -65,7 +66,7 @@ class Expander(WorkerPool, Upstream):
         """For a stage that begins a chain: whether nothing in it goes on without more input."""
         return self.chain.head is None
 
-    async def wait_for_room(self, slot: Slot) -> None:
+    async def wait_for_room(self, slot: Slot, rank: int) -> None:
         """
         Wait until a child of *slot* may be added, or is not wanted any more.
 
@@ -73,6 +74,7 @@ class Expander(WorkerPool, Upstream):
         meanwhile, and what they cancel is the generator, at its next step.
 
         :param slot: a slot of the stage's chain
+        :param rank: for the window
         :raises RunStopped: if the run stops, or the slot is dropped
         """
         window = self.run.window
@@ -84,11 +86,11 @@ class Expander(WorkerPool, Upstream):
         was_woken = False
         try:
             while not (self.run.stopping or slot.done):
-                if not self.may_add(slot):
+                if not self.may_add(slot, rank):
                     if was_woken:
                         window.hand_on()  # to one whose item came first and who waits by now
                     event = self.run.host.new_event()
-                    window.enqueue(slot.index, event)
+                    window.enqueue(rank, event)
                 elif self.is_crowded:
                     window.hand_on()
                     event = self.run.host.new_event()

@@ -195,7 +195,7 @@ class Stage(Figures):
         at_once = slot.take_spare(len(values))
         more = len(values) - at_once
         # One place is free once the slot itself has left.
-        if window.has_room(slot.index, more - 1):
+        if window.has_room(window.rank(slot.index), more - 1):
             window.held += more
             at_once += more
         self.counters.added += at_once

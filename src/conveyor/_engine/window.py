@@ -32,6 +32,7 @@ class Window:
         those in batches that are being gathered
     :param extra: how many of those each task with separate batches per key may let rest beyond what
         one batch needs, or one whose batches grow beyond what they need at first
+    :ivar in_order: whether results keep the order of the items
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Window:
         "_source",
         "extra",
         "held",
+        "in_order",
         "resume_at",
         "size",
         "wanted",
@@ -49,6 +51,7 @@ class Window:
         self.size = size
         self.extra = extra
         self.held = 0
+        self.in_order = True
         # Waking costs as much as working on several items, so let room gather first; an eighth is
         # little enough to keep every worker busy meanwhile. But do not wait for items that wait
         # for us: what rests in batches will not make room.
@@ -63,17 +66,29 @@ class Window:
         """Free places; negative after a head went beyond the window."""
         return self.size - self.held
 
-    def has_room(self, index: int, places: int = 1) -> bool:
+    def rank(self, index: int) -> int:
+        """
+        Return a rank for who may have to wait for room; the lowest comes first.
+
+        In order, it is for items that came first: what becomes of them can leave soonest, and makes
+        room again; what becomes of later ones would fill the window and wait there for them. Where
+        the order of results is open, it is for who asks first.
+
+        :param index: of the input item that is becoming many
+        """
+        return index if self.in_order else next(self._numbers)
+
+    def has_room(self, rank: int, places: int = 1) -> bool:
         """
         Tell whether what becomes of an item may take places now.
 
-        Not those that one who waits is about to get, if its item came first (:meth:`enqueue`).
+        Not those that one who waits is about to get, if it comes first (:meth:`enqueue`).
 
-        :param index: of the input item
+        :param rank: from :meth:`rank`
         :param places: how many
         """
         waiting = self._expansions
-        return self.held + places <= self.size and not (waiting and waiting[0][0] < index)
+        return self.held + places <= self.size and not (waiting and waiting[0][0] < rank)
 
     def release(self, places: int = 1) -> None:
         """
@@ -97,17 +112,14 @@ class Window:
             event.set()
         await event.wait()
 
-    def enqueue(self, index: int, event: Event) -> None:
+    def enqueue(self, rank: int, event: Event) -> None:
         """
         Have an event set when there is room for one.
 
-        Those come first whose items came first. What becomes of them can leave soonest, and makes
-        room again; what becomes of later ones would fill the window and wait there for them.
-
-        :param index: of the input item that is becoming many
+        :param rank: from :meth:`rank`
         :param event: a new one
         """
-        insort(self._expansions, (index, next(self._numbers), event))
+        insort(self._expansions, (rank, next(self._numbers), event))
         self.wanted = True
 
     def forget(self, event: Event) -> None:

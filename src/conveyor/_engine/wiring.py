@@ -92,7 +92,7 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
     :param plans: the stages
     :param data: what the pipeline was called with
     """
-    ordered = run.context.execution_mode == "ordered"
+    ordered = run.window.in_order = run.context.execution_mode == "ordered"
     chain = OrderedChain() if ordered else ArrivalChain()
     chains: list[Chain] = [chain]
     stages: list[Stage] = []

@@ -67,7 +67,7 @@ FAULTS = [
     Fault(
         "a long list takes more room than there is",
         "_engine/stage.py",
-        "        if window.has_room(slot.index, more - 1):\n",
+        "        if window.has_room(window.rank(slot.index), more - 1):\n",
         "        if True:\n",
         ("test_window.py::test_long_lists_do_not_widen_the_window",),
     ),
@@ -75,12 +75,26 @@ FAULTS = [
         "a value is asked for before there is a place for it",
         "_engine/expansion.py",
         """\
-        while not stage.may_add(self._slot):
+        while not stage.may_add(self._slot, self._rank):
             if pacing""",
         """\
-        while self.passed_on and not self.passed_on % 2 and not stage.may_add(self._slot):
+        while self.passed_on % 2 and not stage.may_add(self._slot, self._rank):
             if pacing""",
         ("test_window.py::test_generators_do_not_widen_the_window",),
+    ),
+    Fault(
+        "the first of endless generators gets all room, though the order of results is open",
+        "_engine/window.py",
+        "        return index if self.in_order else next(self._numbers)\n",
+        "        return index\n",
+        ("test_window.py::test_endless_generators_take_turns_in_completion_order",),
+    ),
+    Fault(
+        "a generator that has got room once keeps it before all others",
+        "_engine/expansion.py",
+        "            self._turn += TURN\n",
+        "            self._turn += 10**9\n",
+        ("test_window.py::test_endless_generators_take_turns_in_completion_order",),
     ),
     Fault(
         "a share of the parallelism is held while waiting for room",

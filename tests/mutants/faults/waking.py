@@ -182,21 +182,21 @@ FAULTS = [
     Fault(
         "the head of the line waits for the window",
         "_engine/room.py",
-        "window.has_room(slot.index) or (\n            self.chain.head is slot",
-        "window.has_room(slot.index) or (\n            self.chain.head is None",
+        "window.has_room(rank) or (\n            self.chain.head is slot",
+        "window.has_room(rank) or (\n            self.chain.head is None",
         ("test_window.py::test_the_head_goes_on_though_later_items_fill_the_window",),
     ),
     Fault(
         "room goes to whoever has waited longest",
         "_engine/window.py",
-        "insort(self._expansions, (index, next(self._numbers), event))",
-        "self._expansions.append((index, next(self._numbers), event))",
+        "insort(self._expansions, (rank, next(self._numbers), event))",
+        "self._expansions.append((rank, next(self._numbers), event))",
         ("test_window.py::test_room_goes_to_the_item_that_came_first",),
     ),
     Fault(
         "who comes later takes the room that others wait for",
         "_engine/window.py",
-        " and not (waiting and waiting[0][0] < index)",
+        " and not (waiting and waiting[0][0] < rank)",
         "",
         (
             "test_window.py::test_nobody_takes_the_room_that_others_wait_for",
