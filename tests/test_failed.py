@@ -521,3 +521,16 @@ def test_random_runs_lose_no_item(seed: int, anyio_backend_name: str) -> None:
     assert sorted(each.item for each in diverted) == (lost if on_error == "divert" else [])
     assert all((each.index, each.attempts) == (each.item, attempts) for each in failed)
     assert calls == {item: min(failures[item] + 1, attempts) for item in range(count)}
+
+
+async def test_a_pause_that_one_item_asks_for_is_not_waited_for_in_vain() -> None:
+    """If it would end after the deadline, those that were to be repeated have failed at once."""
+
+    @batch_task(max_size=2, max_retries=2, retry_delay=0, deadline=10, on_error="divert")
+    async def insert(batch: list[int]) -> list[Any]:
+        return [Failed(RetryAfter(100)), Failed(TaskError())]
+
+    stream = insert(range(2))
+    assert await stream.collect() == []
+    assert current_time() == 0
+    assert [type(failure.error) for failure in stream.failures] == [RetryAfter, TaskError]

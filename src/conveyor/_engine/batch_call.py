@@ -150,9 +150,9 @@ class BatchCall(Call):
         if asking:
             progress.error = longest = max(asking.values(), key=lambda each: each.seconds)
             if again:
-                # They are repeated anyhow, so it takes nothing but the pause.
-                self._admission.pause(longest.seconds)
-                again.update(asking)
+                # They are repeated anyhow, so it takes nothing but the pause; if there is time.
+                resume_at = self._admission.pause(longest.seconds)
+                again = again | asking.keys() if resume_at < pacing.expires_at else set()
             elif self._may_go_on(longest, pacing, progress, begun=False):
                 again.update(asking)
         return again
