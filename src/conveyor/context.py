@@ -206,14 +206,14 @@ def _check_rate(value: object) -> None:
         )
 
 
-def _check_on_failure(value: object) -> None:
+def _check_on_failure(value: Any) -> None:
     if value is None:
         return
     from .base_task import BaseTask
     from .pipeline import Pipeline
 
     # A call of those only makes a stream, which nobody would iterate.
-    if callable(value) and not isinstance(value, (type, BaseTask, Pipeline)):
+    if callable(value) and not issubclass(type(value), (type, BaseTask, Pipeline)):
         return
     got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
     raise TypeError(f"on_failure must be a function of a Failure, or None, got {got}")

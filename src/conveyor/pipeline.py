@@ -293,24 +293,23 @@ def _stages_of(part: object) -> list[BaseTask[Any, Any]]:
     raise TypeError(f"a pipeline is made of tasks and pipelines, got a {type(part).__name__}{hint}")
 
 
-def _check_data(data: Any) -> None:
+def _check_data(data: object) -> None:
+    kind = type(data)
     expected = "a pipeline's data must be an iterable, an async iterable or one item"
     if inspect.iscoroutine(data):
         data.close()
         name = data.__name__
         raise TypeError(f"{expected}, got a coroutine; await it first: pipeline(await {name}())")
-    if isinstance(data, Awaitable) and not isinstance(data, AsyncIterable):
-        # isinstance() leaves the type argument unknown.
-        kind = type(data).__name__  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        raise TypeError(f"{expected}, got a {kind}; await it first: pipeline(await it)")
+    if issubclass(kind, Awaitable) and not issubclass(kind, AsyncIterable):
+        raise TypeError(f"{expected}, got a {kind.__name__}; await it first: pipeline(await it)")
     if inspect.iscoroutinefunction(data):
         name = name_of(data)
         raise TypeError(f"{expected}, got a coroutine function; call it: pipeline(await {name}())")
     if inspect.isasyncgenfunction(data) or inspect.isgeneratorfunction(data):
         name = name_of(data)
         raise TypeError(f"{expected}, got a generator function; call it: pipeline({name}())")
-    if isinstance(data, (BaseTask, Pipeline)):
+    if issubclass(kind, (BaseTask, Pipeline)):
         raise TypeError(
-            f"{expected}, got a {type(data).__name__}; compose with '|', or give its results: "
+            f"{expected}, got a {kind.__name__}; compose with '|', or give its results: "
             "second(first(data))"
         )

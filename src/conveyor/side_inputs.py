@@ -98,7 +98,7 @@ def _prepare(value: Any) -> Any:
     if inspect.iscoroutine(value):
         return _Pending(lambda: value)
     # What can be called is more than an iterator: a stand-in of unittest.mock, say.
-    if isinstance(value, AsyncIterator) and not callable(value):
+    if not callable(value) and isinstance(value, AsyncIterator):
         # isinstance() leaves the element type unknown
         return shared(value)  # pyright: ignore[reportUnknownArgumentType]
     return value
