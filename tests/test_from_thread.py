@@ -387,7 +387,7 @@ async def test_a_dropped_iteration_is_closed_in_a_thread() -> None:
     """A ``break`` out of a bare loop closes it too, soon."""
     source = Blocking()
     generator = source.items()  # kept, so that nothing but us closes it
-    await drop(from_thread(generator))
+    await drop(from_thread(generator, limiter=source.limiter))
     await source.until_closed()
     source.check()
 
