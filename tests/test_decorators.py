@@ -547,7 +547,7 @@ RETRY_ON = "retry_on must be an Exception type, a tuple of them, or a predicate 
         (
             {"retry_on": find_out},
             TypeError,
-            "retry_on must be a plain function, got a coroutine function",
+            "retry_on must be a plain function, got a coroutine function; write 'def'",
         ),
         (
             {"retry_on": BaseException},
@@ -936,5 +936,6 @@ def test_an_answer_that_is_awaitable_is_an_error(name: str, options: Any) -> Non
     with pytest.raises(TypeError) as caught:
         single(**options)(fail).run([0])
     assert str(caught.value) == (
-        f"{name} must return its answer, got a coroutine, which would have to be awaited"
+        f"{name} must return its value, got a coroutine, which would have to be awaited; "
+        "write a plain function"
     )

@@ -872,3 +872,21 @@ async def test_a_limit_that_is_found_bounds_the_calls_of_both() -> None:
 
     assert await work(range(40)).collect() == [*range(40)]
     assert 1 <= peak <= 2
+
+
+async def test_a_limit_that_is_found_learns_nothing_from_the_fallback() -> None:
+    """Whose service is another one, whatever it says of itself."""
+
+    @single_task(on_error="skip_item")
+    async def overloaded(item: int) -> int:
+        raise FallbackError
+
+    limit = Adaptive(4, 50, throttled_by=FallbackError)
+
+    @single_task(fallback=overloaded, concurrency_limit=limit)
+    async def work(item: int) -> int:
+        raise TaskError
+
+    async with work(range(40)) as results:
+        assert await results.collect() == []
+        assert results.stats().stages[0].limit == 4

@@ -125,7 +125,7 @@ def check_selection(name: str, value: object) -> None:
     :raises TypeError: if it does not
     """
     if iscoroutinefunction(value):
-        raise TypeError(f"{name} must be a plain function, got a coroutine function")
+        raise TypeError(f"{name} must be a plain function, got a coroutine function; write 'def'")
     # isinstance() leaves the element types unknown.
     kinds: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType]
     if all(isinstance(each, type) and issubclass(each, Exception) for each in kinds):
@@ -137,12 +137,13 @@ def check_selection(name: str, value: object) -> None:
         )
 
 
-def checked_answer(name: str, answer: T) -> T:
+def checked_answer(name: str, answer: T, advice: str = "write a plain function") -> T:
     """
-    Return what a user's predicate has answered, unless somebody would have to await it.
+    Return what a user's function has answered, unless somebody would have to await it.
 
-    :param name: what the message calls the predicate
+    :param name: what the message calls the function
     :param answer: what it has returned
+    :param advice: what to do instead
     :raises TypeError: if it is awaitable
     """
     if not isawaitable(answer):
@@ -150,8 +151,8 @@ def checked_answer(name: str, answer: T) -> T:
     if iscoroutine(answer):
         answer.close()
     raise TypeError(
-        f"{name} must return its answer, got a {type(answer).__name__}, which would have to be "
-        "awaited"
+        f"{name} must return its value, got a {type(answer).__name__}, which would have to be "
+        f"awaited; {advice}"
     )
 
 

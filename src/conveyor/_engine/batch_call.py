@@ -56,7 +56,7 @@ class BatchCall(Call):
         while places:
             self._check_length(result, len(places), progress)
             failed: dict[int, Exception] = {}
-            # By a fallback as well.
+            # Those for which the fallback has failed, too.
             fallen: dict[int, ItemFailed] = {}
             for place, entry in zip(places, result, strict=True):
                 if isinstance(entry, Failed):

@@ -7,7 +7,6 @@ may run in any thread, at any moment), and tells a requested cancellation from a
 
 from __future__ import annotations
 
-import contextlib
 import math
 import signal
 import sys
@@ -184,15 +183,15 @@ class AsyncioHost:
 def current_host() -> Host:
     """Return a handle on the loop that runs the calling task."""
     # Trio first: in guest mode an asyncio loop is running as well.
-    trio = sys.modules.get("trio")
-    if trio is not None:
-        # Another thread may be amid importing it; then it runs nothing here.
-        with contextlib.suppress(RuntimeError, AttributeError):
-            trio.lowlevel.current_trio_token()
-            from .trio_host import TrioHost
+    trio: Any = sys.modules.get("trio")
+    try:
+        trio.lowlevel.current_trio_token()
+    except (RuntimeError, AttributeError):
+        # Where nobody has imported it, or another thread is amid that, it does not run either.
+        return AsyncioHost()
+    from .trio_host import TrioHost
 
-            return TrioHost()
-    return AsyncioHost()
+    return TrioHost()
 
 
 def is_loop_running() -> bool:

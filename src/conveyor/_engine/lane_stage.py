@@ -7,9 +7,10 @@ Stages of their own, since others need not ask: those have a plain deque for a q
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._checks import checked_answer
 from ..error_handling import KeyHaltedError
 from .call import Call
 from .failures import CallFailed, examine
@@ -142,12 +143,9 @@ def checked_key(key: Any, option: str) -> Hashable:
                 "key=..., a function of the item that returns something hashable"
             ) from None
         raise TypeError(f"key must return something hashable, {got}") from None
-    if option == "key" and isinstance(key, Awaitable):
-        # isinstance() leaves the type argument unknown.
-        kind = type(key).__name__  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        raise TypeError(
-            f"key must return its value, got a {kind}, which would have to be "
-            "awaited; find out in a task before this one what has to be waited for"
+    if option == "key":
+        key = checked_answer(
+            "key", key, "find out in a task before this one what has to be waited for"
         )
     hashable: Hashable = key
     return hashable

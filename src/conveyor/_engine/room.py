@@ -88,7 +88,7 @@ class Expander(WorkerPool, Upstream):
             while not (self.run.stopping or slot.done):
                 if not self.may_add(slot, rank):
                     if was_woken:
-                        window.hand_on()  # to one whose item came first and who waits by now
+                        window.hand_on()  # to one who comes first and waits by now
                     event = self.run.host.new_event()
                     window.enqueue(rank, event)
                 elif self.is_crowded:

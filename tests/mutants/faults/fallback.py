@@ -86,6 +86,13 @@ FAULTS = [
         ("test_fallback.py::test_a_limit_that_is_found_bounds_the_calls_of_both",),
     ),
     Fault(
+        "a limit that has to be found learns from the fallback",
+        "_engine/fallback.py",
+        ", limiter=self._limiter)\n",
+        ", adaptive=self._limiter)\n",
+        ("test_fallback.py::test_a_limit_that_is_found_learns_nothing_from_the_fallback",),
+    ),
+    Fault(
         "an error of ours in a fallback has no context",
         "_engine/fallback.py",
         "        if failed.error.__context__ is None and failed.error is not error:\n",
