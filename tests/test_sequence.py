@@ -223,6 +223,73 @@ def test_discarding_the_head_announces_a_finished_successor_only() -> None:
     assert calls == ["ready"]
 
 
+def test_who_expects_some_is_told_when_the_last_of_them_is_ready() -> None:
+    """Not with each before it; and only once, then with the head again."""
+    chain = OrderedChain()
+    slots = filled(chain, 6)
+    calls = counting(chain)
+    chain.expect(4)
+    for slot in (slots[0], slots[1], slots[2], slots[5]):
+        chain.finish(slot)
+    assert calls == []
+    chain.finish(slots[3])
+    assert calls == ["ready"]
+    assert chain.take_all() == [0, 1, 2, 3]
+    chain.finish(slots[4])
+    assert calls == ["ready", "ready"]
+
+
+def test_who_expects_more_than_there_are_is_told_with_the_last() -> None:
+    chain = OrderedChain()
+    slots = filled(chain, 2)
+    calls = counting(chain)
+    chain.expect(9)
+    chain.finish(slots[0])
+    assert calls == []
+    chain.finish(slots[1])
+    assert calls == ["ready"]
+
+
+def test_what_is_ready_already_is_not_waited_for() -> None:
+    """Of the three that are expected, the third has its result: it is the second that counts."""
+    chain = OrderedChain()
+    slots = filled(chain, 3)
+    chain.finish(slots[2])
+    calls = counting(chain)
+    chain.expect(3)
+    chain.finish(slots[0])
+    assert calls == []
+    chain.finish(slots[1])
+    assert calls == ["ready"]
+
+
+def test_who_expects_nothing_is_told_of_the_head() -> None:
+    chain = OrderedChain()
+    slots = filled(chain, 2)
+    calls = counting(chain)
+    chain.expect(0)
+    chain.finish(slots[0])
+    assert calls == ["ready"]
+
+
+@pytest.mark.parametrize("leave", ["discard", "cut_from", "finish_all"])
+def test_who_waits_for_a_slot_is_told_however_it_leaves(leave: str) -> None:
+    """Filtered, dropped after a failure, or finished together with others."""
+    chain = OrderedChain()
+    slots = filled(chain, 5)
+    calls = counting(chain)
+    chain.expect(4)
+    chain.finish(slots[0])
+    if leave == "discard":
+        chain.discard(slots[3])
+    elif leave == "cut_from":
+        assert chain.cut_from(slots[2]) == slots[2:]
+    else:
+        chain.finish_all(slots[2:4])
+    assert calls == ["ready"]
+    assert chain.take_all() == [0]
+
+
 @both_kinds
 def test_exhaustion_is_announced_by_whatever_brings_it_about(kind: type[Chain]) -> None:
     """Closing an empty chain, and discarding the last slot of a closed one."""
@@ -489,6 +556,37 @@ def test_who_only_takes_when_told_misses_nothing(
                     received.append(slot.value)
             ended = chain.exhausted
         assert received == expected
+    assert ended
+
+
+@given(
+    steps=passive_steps,
+    counts=st.lists(st.integers(0, 9), min_size=1),
+)
+def test_who_expects_some_misses_nothing(steps: list[Step], counts: list[int]) -> None:
+    """A consumer that waits for several is told by the time when all of them are there or gone."""
+    chain, model = OrderedChain(), Model(True)
+    calls = counting(chain)
+    expected: list[Slot] = []
+    received: list[Any] = []
+    wanted: list[Any] = []
+    for name, step in enumerate([*steps, ("close", 0), *[("finish", 0)] * 400]):
+        if step[0] == "close":
+            chain.close()
+        elif not chain.closed or model.pending():
+            apply(step, chain, model, name)
+        if expected and not any(slot in model.pending() for slot in expected):
+            assert calls
+        if calls:
+            calls.clear()
+            wanted += model.take_all()
+            received += chain.take_all()
+            chain.awaited = None
+            count = counts[name % len(counts)]
+            expected = model.slots[:count]
+            chain.expect(count)
+            ended = chain.exhausted
+    assert received == wanted
     assert ended
 
 

@@ -192,9 +192,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     spawned: list[str] = []
     start_soon = Run.start_soon
 
-    def recording(run: Run, function: Callable[..., Any], *args: Any) -> None:
+    def recording(run: Run, function: Callable[..., Any], *args: Any, name: Any = None) -> None:
         spawned.append(function.__qualname__)
-        start_soon(run, function, *args)
+        start_soon(run, function, *args, name=name)
 
     monkeypatch.setattr(Run, "start_soon", recording)
     return spawned
@@ -244,6 +244,18 @@ async def test_workers_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await task(range(300)).collect() == list(range(300))
     assert len(spawned) == 1 + 3
     assert current_time() == 100
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}])
+async def test_workers_have_the_name_of_their_task(options: dict[str, Any]) -> None:
+    """Whoever lists the tasks of the event loop sees what they do."""
+    meter = Meter()
+    task = single_task(meter.held, task_name="look up", **options)
+    async with task(range(3)) as results:
+        await ticks(20)
+        assert [each.name for each in anyio.get_running_tasks()].count("look up") == 3
+        meter.gate.set()
+        assert await results.collect() == [0, 1, 2]
 
 
 @both_modes

@@ -20,6 +20,7 @@ from conveyor import (
     AsyncStream,
     CollectLimitError,
     ConveyorError,
+    Observer,
     Pipeline,
     RunStatistics,
     StageStatistics,
@@ -29,6 +30,7 @@ from conveyor import (
     batch_task,
     single_task,
 )
+from conveyor._engine.ordering import OrderedChain
 from conveyor._engine.run import Run
 from helpers import block, collect, current_time, plain, ticks
 
@@ -42,6 +44,11 @@ async def slow(item: int) -> int:
 
 @single_task
 async def echo(item: Any) -> Any:
+    return item
+
+
+async def every_second(item: Any) -> Any:
+    await anyio.sleep(1)
     return item
 
 
@@ -101,6 +108,112 @@ async def test_every_way_runs_concurrently(consume: Any) -> None:
     """Each way takes as long as the slowest item."""
     assert await consume(slow([3, 1, 2])) == [3, 1, 2]
     assert current_time() == 3
+
+
+def counted_lots(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Record how many results each look at the last chain has brought."""
+    lots: list[int] = []
+    take_all = OrderedChain.take_all
+
+    def counting(chain: OrderedChain, limit: int = sys.maxsize) -> list[Any]:
+        values = take_all(chain, limit)
+        lots.append(len(values))
+        return values
+
+    monkeypatch.setattr(OrderedChain, "take_all", counting)
+    return lots
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+async def test_who_collects_is_woken_for_several_results_at_once(
+    is_block: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    For as many as the source waits for: an eighth of the window, here ten.
+
+    The first comes while it has yet to be seen who waits; then nine are missing.
+    """
+    lots = counted_lots(monkeypatch)
+    task = single_task(every_second, concurrency_limit=1)
+    stream = task.with_context(max_in_flight=80)(range(100))
+    assert await (block_collect if is_block else collect)(stream) == list(range(100))
+    assert lots == [0, 1, 9, *[10] * 9, 0]
+    assert current_time() == 100
+
+
+@pytest.mark.parametrize("observers", [[Observer()], []])
+async def test_results_are_taken_one_by_one_while_somebody_watches(
+    observers: list[Observer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an observer does, or timings, from which it would look as if the consumer were slow."""
+    lots = counted_lots(monkeypatch)
+    task = single_task(every_second, concurrency_limit=1)
+    pipeline = task.with_context(max_in_flight=80, observers=observers, timings=not observers)
+    assert await pipeline(range(20)).collect() == list(range(20))
+    assert lots == [0, *[1] * 20, 0]
+
+
+async def test_who_asks_for_the_figures_sees_each_result_from_then_on() -> None:
+    """Although they are collected, and it is no observer who asks."""
+    task = single_task(every_second, concurrency_limit=1)
+    stream = task.with_context(max_in_flight=80)(range(9))
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream.collect)
+        await anyio.sleep(0.5)
+        stream.stats()
+        for count in range(1, 10):
+            await anyio.sleep(1)
+            assert stream.stats().items_out == count
+
+
+async def test_a_slow_head_is_waited_for_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What overtakes it wakes nobody a second time; what it held up comes at once.
+
+    Item 1 is late. Item 9 completes what the source waits for, but nothing can be taken then; nor
+    can anything when item 8 is there, and item 7.
+    """
+    lots = counted_lots(monkeypatch)
+
+    @single_task(concurrency_limit=10)
+    async def late(item: int) -> int:
+        await anyio.sleep({0: 1, 1: 100}.get(item, max(1, 20 - item)))
+        return item
+
+    stream = late.with_context(max_in_flight=80)(range(100))
+    assert await stream.collect() == list(range(100))
+    assert lots[:4] == [0, 1, 0, 79]
+
+
+async def test_expansions_get_their_turn_while_results_are_collected() -> None:
+    """
+    Though there are fewer results before one than the source waits for.
+
+    The first task lets items fill the window before the others come to them. While an expansion
+    waits for room, the only worker does, so nothing behind it gets on.
+    """
+
+    @single_task(concurrency_limit=1)
+    def five_of(item: int) -> Iterator[int]:
+        yield from [item] * 5
+
+    together = single_task(every_second, concurrency_limit=80)
+    task = single_task(every_second, concurrency_limit=1)
+    stream = (together | five_of | task).with_context(max_in_flight=80)(range(80))
+    assert await stream.collect() == [item for item in range(80) for _ in range(5)]
+    assert current_time() == 1 + 400
+
+
+async def test_who_takes_over_from_a_cancelled_collect_gets_each_result_at_its_time() -> None:
+    """What was waited for at last, the next ten, is of no concern any more."""
+    task = single_task(every_second, concurrency_limit=1)
+    async with task.with_context(max_in_flight=80)(range(20)) as results:
+        with anyio.move_on_after(3.5):
+            await results.collect()
+        times = []
+        async for _ in results:
+            times.append(current_time())  # noqa: PERF401 - at its own time
+        assert times == [3.5] * 3 + [float(second) for second in range(4, 21)]
 
 
 async def test_the_first_item_has_the_loop_to_itself() -> None:

@@ -6,7 +6,9 @@ afterwards, with no await in between, so a cancelled wait never loses a result.
 
 What is ready is taken from the chain in small lots, since one step per result would cost more than
 the result; the places of a lot are given back with the last of it. A lot is an eighth of the window
-at most, so that giving back late starves nobody: the source waits for as much room anyhow.
+at most, so that giving back late starves nobody: the source waits for as much room anyhow. For the
+same reason, who wants all results, and not each as soon as it is ready, is woken when so many are
+ready rather than in each turn of the loop.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Handoff:
     __slots__ = (
         "_chain",
         "_event",
+        "_is_patient",
         "_lot",
         "_lot_limit",
         "_pause_at",
@@ -65,10 +68,15 @@ class Handoff:
         self.taken = 0
         self._pause_at = BURST
         self._event: LoneEvent | None = None
+        # Whoever watches wants to see each result as soon as it is ready; and what a process is to
+        # give next may need more items than there is room for.
+        is_watched = bool(run.context.observers) or run.context.timings
+        self._is_patient = not (is_watched or any(s.plan.kind == "process" for s in run.stages))
         self.ready: deque[Any] = deque()
         self.locate = run.host.locate
         self.location = run.host.location
         chain.on_ready = self.wake
+        run.window.on_shortage = self.wake
 
     @property
     def delivered(self) -> int:
@@ -84,6 +92,12 @@ class Handoff:
         """Let a waiting consumer look again."""
         if self._event is not None:
             self._event.set()
+
+    def hasten(self) -> None:
+        """Take each result as soon as it is ready, since somebody watches; in any thread."""
+        if self._is_patient and not self._run.finished:
+            self._is_patient = False
+            self._run.host.call_soon(self.wake)
 
     def end_lot(self) -> None:
         """Give back the places of a lot that has been delivered."""
@@ -124,7 +138,7 @@ class Handoff:
         """
         Wait for all results that are still to come.
 
-        Their places are given back as soon as they are taken, which is once per turn of the loop.
+        They are taken, and their places given back, when there are enough for the source to go on.
 
         :param rest: gets them as they come
         :raises BaseException: as :meth:`receive`
@@ -134,9 +148,11 @@ class Handoff:
         self.ready.clear()
         try:
             while True:
-                rest += self._take(maxsize)
+                taken = self._take(maxsize)
+                rest += taken
                 self.end_lot()
-                await self._wait()
+                # If none came, the head is late, and what comes after it says nothing any more.
+                await self._wait(self._window.lacking if taken and self._is_patient else 0)
         except StopAsyncIteration:
             pass  # rather than suppress(), which takes a user's exception group apart
 
@@ -154,8 +170,12 @@ class Handoff:
         self._lot += len(values)
         return values
 
-    async def _wait(self) -> None:
-        """Wait until there may be something to take, now that nothing is; or tell of the end."""
+    async def _wait(self, count: int = 0) -> None:
+        """
+        Wait until there may be something to take, now that nothing is; or tell of the end.
+
+        :param count: results without which it is of no use to be woken, if all of them are coming
+        """
         run = self._run
         if self._chain.exhausted:
             run.end()
@@ -173,6 +193,7 @@ class Handoff:
         self._event = event = run.host.new_lone_event()
         watch = run.observation.watch
         try:
+            self._chain.expect(count)
             if watch is None:
                 await event.wait()
             else:
@@ -180,3 +201,4 @@ class Handoff:
                     await event.wait()
         finally:
             self._event = None
+            self._chain.awaited = None

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 class LoneEvent(Protocol):
     """
-    An event for one waiter, who begins to wait before it is set.
+    An event for one waiter.
 
     Workers and consumers wait often, and AnyIO's event makes four calls and three objects of that
     on asyncio.
@@ -113,10 +113,11 @@ class AsyncioHost:
             context: Context = task.get_context()
             return context
         # Before Python 3.12 a task does not tell; but of the contexts that it refers to, such as
-        # those of its callbacks, it has entered one, which therefore refers to the one before.
-        contexts = [each for each in get_referents(task) if type(each) is Context]
-        entered = [each for each in contexts if len(get_referents(each)) > 1]
-        return entered[0] if len(entered) == 1 else None
+        # those of its callbacks, its own is the first, and refers to the one before, being entered.
+        for each in get_referents(task):
+            if type(each) is Context:
+                return each if len(get_referents(each)) > 1 else None
+        return None
 
     def new_lone_event(self) -> LoneEvent:
         """Return an event for one waiter."""

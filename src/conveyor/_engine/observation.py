@@ -144,6 +144,7 @@ class Observation:
         """Return what the run has counted so far."""
         from .snapshot import statistics_of
 
+        self._run.handoff.hasten()
         return statistics_of(self._run)
 
     def report(self) -> RunReport:

@@ -36,8 +36,11 @@ class OrderedChain(Chain):
         :param slot: a slot of this chain
         """
         slot.done = True
-        if self.root.next is slot:
-            self.on_ready()
+        if self.awaited is None:
+            if self.root.next is slot:
+                self.on_ready()
+        elif self.awaited is slot:
+            self._end_wait()
 
     def finish_all(self, slots: list[Slot]) -> None:
         """
@@ -47,8 +50,27 @@ class OrderedChain(Chain):
         """
         for slot in slots:
             slot.done = True
-        if self.root.next is slots[0]:
-            self.on_ready()
+        if self.awaited is None:
+            if self.root.next is slots[0]:
+                self.on_ready()
+        elif self.awaited.done:
+            self._end_wait()
+
+    def expect(self, count: int) -> None:
+        """
+        Let *on_ready* be called when the last of the first so many slots has its result.
+
+        That is, of those that have none yet: as a rule, nearly all before it have one by then.
+
+        :param count: how many; none can be taken at present
+        """
+        root = slot = self.root
+        for _ in repeat(None, count):
+            slot = slot.next
+            if slot is root:
+                break
+            if not slot.done:
+                self.awaited = slot
 
     def take(self) -> Slot | None:
         """Unlink and return the head if it is done, else return ``None``."""

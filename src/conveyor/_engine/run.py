@@ -18,6 +18,7 @@ from ..context import PipelineContext, check_settings, get_current_context, set_
 from ..error_handling import LedgerError, StreamClosedError
 from ..outcomes import Failures
 from .bypass import take_outcomes
+from .cascade import Cascade
 from .draining import Draining
 from .failures import add_note, bare, examine
 from .flight import outlast
@@ -26,7 +27,6 @@ from .host import current_host, is_scope_cancelled
 from .ledger import check_ledger
 from .observation import Observation
 from .routing import Routing
-from .sequence import Cascade
 from .winding_down import WindingDown
 from .wiring import window_for, wire
 
@@ -87,16 +87,17 @@ class Run:
         self.draining = Draining(self)
         self.observation = Observation(self)
 
-    def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
+    def start_soon(self, function: Callable[..., Any], *args: Any, name: object = None) -> None:
         """
         Start a task of this run, in a copy of the run's own context variables.
 
         :param function: coroutine function
         :param args: for it
+        :param name: for those who list the event loop's tasks; that of the function by default
         """
         # Not in those of the caller, which may be a worker amid an item's call.
         assert self._task_group is not None
-        start_soon = self._task_group.start_soon
+        start_soon = partial(self._task_group.start_soon, name=name)
         self.host.uninterrupted(self._variables.run, start_soon, function, *args)
 
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -28,7 +28,6 @@ because expansion needs insertion in the middle.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from sys import maxsize
 from typing import Any
@@ -78,13 +77,16 @@ class Chain:
     :ivar root: the slot that closes the circle; its next one is the head
     :ivar spare: slots that have left and may be used again, :attr:`most_spare` at most; a new one
         costs as much as a call
-    :ivar on_ready: called when a slot can be taken, or when the chain is exhausted
+    :ivar awaited: a slot whose end is waited for (:meth:`expect`)
+    :ivar on_ready: called when a slot can be taken, or when the chain is exhausted; while a slot is
+        awaited, not before that has its result or has left
     :ivar on_head: called with each new head while the chain is watched (rule 4)
     :ivar on_empty: called when the last slot has left while the chain is watched
     :ivar watched: how many want to know
     """
 
     __slots__ = (
+        "awaited",
         "closed",
         "most_spare",
         "on_empty",
@@ -102,6 +104,7 @@ class Chain:
         self.spare: list[Slot] = []
         root.next = root.previous = root
         self.closed = False
+        self.awaited: Slot | None = None
         self.watched = 0
         self.on_ready: Callable[[], None] = _ignore
         self.on_head: Callable[[Slot], None] = _ignore
@@ -220,6 +223,15 @@ class Chain:
         """
         raise NotImplementedError
 
+    def expect(self, count: int) -> None:
+        """
+        Let *on_ready* be called as late as when about so many slots can be taken.
+
+        Once; and as ever if nothing better is known.
+
+        :param count: how many; none can be taken at present
+        """
+
     def take_all(self, limit: int = maxsize) -> list[Any]:
         """
         Unlink the slots that may leave and return their values.
@@ -251,7 +263,9 @@ class Chain:
         """
         was_head = self.root.next is slot
         self._unlink(slot)
-        if was_head and (self.root.next.done or self.exhausted):
+        if slot is self.awaited:
+            self._end_wait()
+        elif was_head and (self.root.next.done or self.exhausted):
             self.on_ready()
 
     def cut_from(self, first: Slot) -> list[Slot]:
@@ -270,6 +284,8 @@ class Chain:
             first = after
         before.next = root
         root.previous = before
+        if self.awaited in cut:
+            self._end_wait()
         return cut
 
     def close(self) -> None:
@@ -286,7 +302,12 @@ class Chain:
             root.next = slot.next
             del slot.previous, slot.next
         self.spare.clear()
+        self.awaited = None
         root.next = root.previous = root
+
+    def _end_wait(self) -> None:
+        self.awaited = None
+        self.on_ready()
 
     def _unlink(self, slot: Slot) -> None:
         before = slot.previous
@@ -302,33 +323,3 @@ class Chain:
             self.on_empty()
         else:
             self.on_head(head)
-
-
-class Cascade:
-    """
-    Closes chains, one after the other, however many of them close the next one.
-
-    A closed chain that is empty is exhausted, and whoever takes from it closes the next chain. Done
-    by plain calls that would take a stack as deep as the pipeline is long.
-    """
-
-    __slots__ = ("_pending",)
-
-    def __init__(self) -> None:
-        self._pending: deque[Chain] | None = None
-
-    def close(self, chain: Chain) -> None:
-        """
-        Close *chain*; if a chain is being closed at the moment, as soon as that is done.
-
-        :param chain: to be closed
-        """
-        if self._pending is not None:
-            self._pending.append(chain)
-            return
-        self._pending = pending = deque([chain])
-        try:
-            while pending:
-                pending.popleft().close()
-        finally:
-            self._pending = None

@@ -205,7 +205,7 @@ class Source(Upstream):
             del value  # what waits must not keep a user's objects alive
             self._left -= 1
             if self._left <= 0 or window.held >= window.size:
-                if not await self._pause():
+                if not await self._pause(shields=True):
                     return
                 self._left = self._next_burst()
 
@@ -229,16 +229,16 @@ class Source(Upstream):
         self._burst = min(2 * burst, BURST)
         return burst
 
-    async def _pause(self, *, lets_others_run: bool = True) -> bool:
+    async def _pause(self, *, lets_others_run: bool = True, shields: bool = False) -> bool:
         """
         Let the others run, and wait until there is room; tell whether the run goes on.
 
         :param lets_others_run: no need to, if what comes is only the end of the data
+        :param shields: whether scopes around us may be those of a generator that waits at a yield;
+            what they cancel is the generator, at its next step, and not our waiting
         """
         window = self._run.window
-        # A generator's own scopes are open around us while it waits at a yield. What they cancel is
-        # the generator, at its next step, and not our waiting.
-        with CancelScope(shield=True):
+        with CancelScope(shield=True) if shields else nullcontext():
             if lets_others_run and window.held < window.size:
                 for _ in range(self._turns):
                     await checkpoint()
@@ -246,5 +246,5 @@ class Source(Upstream):
                 self._turns = 1
             while window.held >= window.size and not self._stopped:
                 with nullcontext() if self._watch is None else self._watch.source_blocked:
-                    await window.wait_as_source(self._run.host.new_event())
+                    await window.wait_as_source(self._run.host.new_lone_event())
         return not self._stopped

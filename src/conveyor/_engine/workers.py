@@ -64,7 +64,7 @@ class WorkerPool:
         for _ in range(min(max(1, self.workers - 1), self.backlog, self.limit - self.workers)):
             self._coming += 1
             self.workers += 1
-            self.run.start_soon(self.worker)
+            self.run.start_soon(self.worker, name=self.name)
 
     @property
     def busy(self) -> int:

@@ -420,8 +420,8 @@ FAULTS = [
     Fault(
         "the scopes of a source cancel its wait for room",
         "_engine/source.py",
-        "        with CancelScope(shield=True):\n            if lets_others_run and window.",
-        "        with CancelScope():\n            if lets_others_run and window.",
+        "self._pause(shields=True)",
+        "self._pause()",
         ("test_shutdown.py::test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us",),
     ),
     Fault(

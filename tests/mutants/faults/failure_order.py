@@ -250,8 +250,11 @@ FAULTS = [
         """\
         for slot in slots:
             slot.done = True
-        if self.root.next is slots[0]:
-            self.on_ready()
+        if self.awaited is None:
+            if self.root.next is slots[0]:
+                self.on_ready()
+        elif self.awaited.done:
+            self._end_wait()
 """,
         """\
         for slot in slots:

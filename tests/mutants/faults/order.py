@@ -29,8 +29,8 @@ FAULTS = [
     Fault(
         "an unfinished head may leave",
         "_engine/ordering.py",
-        "            if not slot.done:\n",
-        "            if slot is root:\n",
+        "            if not slot.done:\n                break\n",
+        "            if slot is root:\n                break\n",
         (
             "test_sequence.py::test_whoever_takes_all_tells_the_head_that_remains",
             "test_stage.py::test_in_an_ordered_run_the_contiguous_prefix_leaves_at_once",
@@ -78,8 +78,8 @@ FAULTS = [
     Fault(
         "the end of a chain is not announced when its last slot is discarded",
         "_engine/sequence.py",
-        "        if was_head and (self.root.next.done or self.exhausted):\n",
-        "        if was_head and self.root.next.done:\n",
+        "        elif was_head and (self.root.next.done or self.exhausted):\n",
+        "        elif was_head and self.root.next.done:\n",
         ("test_sequence.py::test_exhaustion_is_announced_by_whatever_brings_it_about",),
     ),
     Fault(
