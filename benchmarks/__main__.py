@@ -21,7 +21,7 @@ from .workload import Workload
 
 BACKENDS = ("asyncio", "uvloop", "trio")
 QUICK = Method(rounds=3, seconds=0.1, quick=True)
-THOROUGH = Method(rounds=5, seconds=0.15)
+THOROUGH = Method(rounds=9, seconds=0.15)
 
 
 def main() -> None:
