@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+import trio
 
 from conveyor import (
     Context,
@@ -370,6 +373,84 @@ async def test_an_awaited_call_sees_the_callers_context() -> None:
 
     assert await outer.with_context(name="outer")([0]).collect() == ["outer"]
     assert await current(0) is None
+
+
+# Where no variable is set but that of the run, they are only counted
+
+
+def where_none_is_set(backend: str, function: Callable[[], Awaitable[None]]) -> None:
+    """Run an event loop without any context variable; AnyIO's own runner sets one."""
+    empty = contextvars.Context()
+    if backend == "trio":
+        empty.run(trio.run, function)
+    else:
+        empty.run(lambda: asyncio.run(function()))  # type: ignore[arg-type]
+
+
+def set_one(item: int) -> None:
+    variable.set(str(item))
+
+
+def replace_context(item: int) -> None:
+    set_current_context(Context({"item": item}))
+
+
+def replace_context_until_the_end(item: int) -> None:
+    ContextManager(Context({"item": item})).__enter__()
+
+
+def replace_context_for_a_moment(item: int) -> None:
+    with ContextManager(Context({"item": item})), ContextManager(Context({"item": -1})):
+        pass
+
+
+def nothing(item: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("before", [nothing, set_one, replace_context])
+@pytest.mark.parametrize(
+    ("change", "is_lasting"),
+    [
+        (set_one, True),
+        (replace_context, True),
+        (replace_context_until_the_end, True),
+        (replace_context_for_a_moment, False),
+        (nothing, False),
+    ],
+)
+def test_a_call_sees_no_change_by_another_one_however_many_are_set(
+    change: Callable[[int], None],
+    is_lasting: bool,
+    before: Callable[[int], None],
+    backend: str,
+) -> None:
+    """Nothing was set before, or what the calls set, or something else."""
+    names: set[frozenset[str]] = set()
+
+    @single_task(concurrency_limit=1)
+    async def look(item: int) -> Any:
+        variables = contextvars.copy_context()
+        names.add(frozenset(each.name for each in variables))
+        seen = get_current_context(), variables.get(variable)
+        change(item)
+        return seen
+
+    async def run() -> None:
+        before(-1)
+        stream = look(range(20))
+        results = await stream.collect()
+        assert results == [results[0]] * 20
+        assert results[0][0] is not None
+        assert results[0][0].data == {}
+        assert results[0][1] == ("-1" if before is set_one else None)
+        assert stream._run is not None
+        assert stream._run.stages[0]._isolated is is_lasting
+
+    where_none_is_set(backend, run)
+    assert len(names) == 1
+    assert len(names.pop()) == 1 + (before is not nothing)
 
 
 # set_current_context, ContextManager, with_context

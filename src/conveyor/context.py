@@ -7,7 +7,8 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -232,6 +233,8 @@ class Context(PipelineContext):
 
 
 _current: ContextVar[PipelineContext | None] = ContextVar("conveyor_context", default=None)
+# Set besides by all but runs themselves: who counts the variables sees that one has been set.
+_is_replaced: ContextVar[bool] = ContextVar("conveyor_context_is_replaced", default=False)
 
 
 def get_current_context() -> PipelineContext | None:
@@ -246,6 +249,25 @@ def set_current_context(context: PipelineContext | None) -> None:
     :param context: a context, or ``None``
     """
     _current.set(context)
+    _is_replaced.set(True)
+
+
+def set_context_of_run(context: PipelineContext) -> None:
+    """
+    Make *context* the current one for a run and for all that is called in it.
+
+    :param context: the run's own
+    """
+    _current.set(context)
+
+
+def has_only_context_of_run(variables: Mapping[ContextVar[Any], Any]) -> bool:
+    """
+    Tell whether nothing is set but what a run sets, so that to set anything adds a variable.
+
+    :param variables: a copy of the present ones
+    """
+    return len(variables) == 1 and _current in variables
 
 
 class ContextManager:
@@ -259,21 +281,24 @@ class ContextManager:
 
     def __init__(self, context: PipelineContext) -> None:
         self.context = context
-        self._previous: list[PipelineContext | None] = []
+        self._previous: list[tuple[PipelineContext | None, Token[bool]]] = []
 
     @property
     def previous_context(self) -> PipelineContext | None:
         """Inside the block, the context that was current before it."""
-        return self._previous[-1] if self._previous else None
+        return self._previous[-1][0] if self._previous else None
 
     def __enter__(self) -> PipelineContext:
-        self._previous.append(_current.get())
+        self._previous.append((_current.get(), _is_replaced.set(True)))
         _current.set(self.context)
         return self.context
 
     def __exit__(self, *exc_info: object) -> None:
+        previous, token = self._previous.pop()
         # Not by token: the block may be left in another context than it was entered in.
-        _current.set(self._previous.pop())
+        _current.set(previous)
+        with suppress(ValueError):
+            _is_replaced.reset(token)
 
 
 async def with_context(context: PipelineContext, coro: Awaitable[T]) -> T:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from anyio import Semaphore, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
-from ..context import PipelineContext, check_settings, get_current_context, set_current_context
+from ..context import PipelineContext, check_settings, get_current_context, set_context_of_run
 from ..error_handling import LedgerError, StreamClosedError
 from ..outcomes import Failures
 from .bypass import take_outcomes
@@ -121,7 +121,7 @@ class Run:
         :raises BaseException: the cancellation, if it was cancelled from outside
         """
         try:
-            set_current_context(self.context)
+            set_context_of_run(self.context)
             self.observation.begin()
             self._variables = copy_context()
             self._task = self.host.current_task()

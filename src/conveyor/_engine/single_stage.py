@@ -91,9 +91,12 @@ class SingleStage(QueuedStage):
         chain = self.chain
         following = self.following
         context = self.run.host.current_context()
+        assert context is not None  # as may_begin_plainly() has seen
         place = place_of_variables(context)
         variables = Variables()
         present = variables.present
+        count = len(variables)
+        have_others = not variables.are_ours
         slot: Slot | None = None
         try:
             if self.run.stopping:
@@ -132,7 +135,9 @@ class SingleStage(QueuedStage):
                         await self._settle_first(call, slot, result)
                         result = None
                     # As in have_changed(), spelled out for its speed.
-                    if get_referents(context)[place] is not present:
+                    if len(context) != count or (
+                        have_others and get_referents(context)[place] is not present
+                    ):
                         if variables.have_changed():
                             self._isolated = True
                             return self.retire()

@@ -64,9 +64,51 @@ FAULTS = [
     Fault(
         "an item's context variables are seen by the next item",
         "_engine/single_stage.py",
-        "                if get_referents(context)[place] is not present:\n",
-        "                if False:\n",
-        ("test_context.py::test_what_a_call_sets_is_seen_by_no_other_one",),
+        "        have_others = not variables.are_ours\n",
+        "        have_others = False\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
+        "the first context variable that a call sets is seen by the next item",
+        "_engine/single_stage.py",
+        "if len(context) != count or (\n",
+        "if (\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
+        "a context that a call makes current is so for the next item",
+        "context.py",
+        "    _current.set(context)\n    _is_replaced.set(True)\n",
+        "    _current.set(context)\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
+        "a context that a call makes current in a block is so for the next item",
+        "context.py",
+        """\
+        self._previous.append((_current.get(), _is_replaced.set(True)))
+        _current.set(self.context)
+""",
+        """\
+        self._previous.append((_current.get(), _is_replaced.set(True)))
+        _is_replaced.reset(self._previous[-1][1])
+        _current.set(self.context)
+""",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
+        "a block with another context makes calls as slow as one that stays open",
+        "context.py",
+        "            _is_replaced.reset(token)\n",
+        "            pass\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
+        "a context that was made current before the run is taken for the run's own",
+        "context.py",
+        "    return len(variables) == 1 and _current in variables\n",
+        "    return _current in variables\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
     ),
     Fault(
         "a worker looks at a copy of its context, which never changes",
