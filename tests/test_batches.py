@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import anyio
 import pytest
 
 from conveyor import SKIP, ErrorHandler, Failure, batch_task, single_task
+from conveyor._engine.ordering import OrderedChain
 from helpers import BatchLog, arriving, current_time, ticks
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
@@ -24,6 +26,13 @@ class Poison(Exception):
 async def backwards(item: int) -> int:
     """Let later items overtake earlier ones."""
     await anyio.sleep(100 - item)
+    return item
+
+
+@single_task(concurrency_limit=50)
+async def forwards(item: int) -> int:
+    """One after the other."""
+    await anyio.sleep(item + 1)
     return item
 
 
@@ -59,6 +68,69 @@ async def test_in_an_ordered_run_a_batch_holds_consecutive_items() -> None:
     pipeline = backwards | batch_task(max_size=3)(log)
     assert await pipeline(range(8)).collect() == list(range(8))
     assert log.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+async def one_a_second(item: int) -> AsyncIterator[int]:
+    """Become several, one after the other."""
+    for number in range(6):
+        await anyio.sleep(1)
+        yield number
+
+
+async def two_a_second(item: int) -> list[int]:
+    """Become several at once."""
+    await anyio.sleep(1)
+    return [item, item]
+
+
+@pytest.mark.parametrize(
+    ("function", "size", "when"), [(one_a_second, 3, [3, 6]), (two_a_second, 5, [3, 5])]
+)
+async def test_a_batch_is_full_when_enough_items_are_there_whatever_they_stem_from(
+    function: Any, size: int, when: list[float]
+) -> None:
+    """It leaves at that moment, though items that came before others became are not there yet."""
+    log = BatchLog()
+    pipeline = single_task(function, concurrency_limit=1) | batch_task(max_size=size)(log)
+    await pipeline(range(9)).collect()
+    assert [time for time, _ in log.calls][:2] == when
+
+
+async def test_items_are_taken_in_for_a_whole_batch_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one tells how many are missing; from then on there is nothing to do until then."""
+    lots: list[int] = []
+    take_slots = OrderedChain.take_slots
+
+    def counting(chain: OrderedChain, limit: int = sys.maxsize) -> Any:
+        slots = take_slots(chain, limit)
+        lots.append(len(slots))
+        return slots
+
+    monkeypatch.setattr(OrderedChain, "take_slots", counting)
+    log = BatchLog()
+    pipeline = forwards | batch_task(max_size=10)(log)
+    assert await pipeline(range(50)).collect() == [*range(50)]
+    assert [time for time, _ in log.calls] == [10, 20, 30, 40, 50]
+    assert [each for each in lots if each] == [1, 9, 10, 10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("max_wait", "expected"),
+    [
+        (0, [(1, [0]), (2, [1]), (3, [2])]),
+        (2.5, [(3.5, [0, 1, 2]), (6.5, [3, 4, 5]), (9.5, [6, 7, 8])]),
+    ],
+)
+async def test_a_batch_that_may_be_smaller_takes_what_is_ready(
+    max_wait: float, expected: list[tuple[float, list[int]]]
+) -> None:
+    """Items come in one by one then, each as soon as it is ready."""
+    log = BatchLog()
+    pipeline = forwards | batch_task(max_size=20, max_wait=max_wait)(log)
+    assert await pipeline(range(50)).collect() == [*range(50)]
+    assert log.calls[:3] == expected
 
 
 async def test_as_completed_batches_form_as_items_arrive() -> None:

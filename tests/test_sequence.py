@@ -272,6 +272,22 @@ def test_who_expects_nothing_is_told_of_the_head() -> None:
     assert calls == ["ready"]
 
 
+def test_a_watched_chain_awaits_nothing_behind_its_head() -> None:
+    """Whoever begins to watch it has what is ready taken; then each head is told of."""
+    chain = OrderedChain()
+    slots = filled(chain, 4)
+    calls = counting(chain)
+    chain.expect(3)
+    chain.finish(slots[0])
+    assert calls == []
+    chain.watch()
+    assert calls == ["ready"]
+    assert chain.take_all() == [0]
+    chain.expect(2)
+    chain.finish(slots[1])
+    assert calls == ["ready", "ready"]
+
+
 @pytest.mark.parametrize("leave", ["discard", "cut_from", "finish_all"])
 def test_who_waits_for_a_slot_is_told_however_it_leaves(leave: str) -> None:
     """Filtered, dropped after a failure, or finished together with others."""

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from conveyor import Rate, batch_task, single_task
+from conveyor._engine import sized_stage
 from helpers import current_time
 
 both_modes = pytest.mark.parametrize("mode", ["ordered", "as_completed"])
@@ -43,6 +44,37 @@ async def test_batches_grow_until_a_call_takes_the_target(mode: Any) -> None:
     assert service.sizes == [1, 2, 4, 8, 8, 8, 4]
     assert stage.triggers == {"size": 6, "end": 1}
     assert stage.batch_size == 8
+
+
+class FromEightToTwo:
+    """Finds that two items are enough, as soon as there has been a call."""
+
+    def __init__(self, target: float, most: int) -> None:
+        self.size = 8
+
+    def observe(self, items: int, seconds: float, failed: bool) -> None:
+        self.size = 2
+
+
+async def test_a_batch_leaves_when_its_size_becomes_that_of_what_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two items have come while the first call went on, each at its second."""
+    monkeypatch.setattr(sized_stage, "BatchSizer", FromEightToTwo)
+    begun: list[tuple[float, int]] = []
+
+    async def service(batch: list[int]) -> list[int]:
+        begun.append((current_time(), len(batch)))
+        await anyio.sleep(2.5 if len(begun) == 1 else 0)
+        return batch
+
+    @single_task(concurrency_limit=16)
+    async def forwards(item: int) -> int:
+        await anyio.sleep(item + 1)
+        return item
+
+    await (forwards | auto(service))(range(16)).collect()
+    assert begun[:3] == [(8, 8), (10.5, 2), (12, 2)]
 
 
 async def test_an_overhead_of_each_call_is_made_up_for() -> None:

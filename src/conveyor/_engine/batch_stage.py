@@ -87,10 +87,16 @@ class BatchStage(BatchFigures):
         slots = intake.take_slots()
         if slots:
             (self if self._bypass is None else self._bypass).gather(slots)
+            # If none came, the head is late, and what comes after it says nothing any more.
+            intake.expect(self._wanting())
         if intake.closed and intake.exhausted and not batcher.closed:
             self._end_intake()
         if self.wakeable:
             self._summon_if_due()
+
+    def _wanting(self) -> int:
+        """Return how many items it takes to make a difference to us: 1 if the next one may."""
+        return self.batcher.missing if self._bypass is None else 1
 
     def gather(self, slots: list[Slot]) -> bool:
         """

@@ -115,6 +115,13 @@ class Batcher(Generic[T]):
         return size - size % self.max_size
 
     @property
+    def missing(self) -> int:
+        """Items without which nothing can change but by the end of the input."""
+        if self.timed or not self._waits:
+            return 1
+        return self.max_size - len(self._items) % self.max_size
+
+    @property
     def full(self) -> bool:
         """Whether a batch may leave whatever the time is."""
         size = len(self._items)

@@ -153,6 +153,11 @@ class GroupingBatcher(Generic[T]):
         return sum(len(batch.items) for batch, _ in self._sealed)
 
     @property
+    def missing(self) -> int:
+        """Items without which nothing can change; any may complete a batch."""
+        return 1
+
+    @property
     def full(self) -> bool:
         """Whether a batch may leave whatever the time is."""
         return bool(self._sealed) or (self.max_wait == 0 and self._oldest() is not None)

@@ -45,7 +45,6 @@ class Handoff:
     __slots__ = (
         "_chain",
         "_event",
-        "_is_patient",
         "_lot",
         "_lot_limit",
         "_pause_at",
@@ -68,15 +67,10 @@ class Handoff:
         self.taken = 0
         self._pause_at = BURST
         self._event: LoneEvent | None = None
-        # Whoever watches wants to see each result as soon as it is ready; and what a process is to
-        # give next may need more items than there is room for.
-        is_watched = bool(run.context.observers) or run.context.timings
-        self._is_patient = not (is_watched or any(s.plan.kind == "process" for s in run.stages))
         self.ready: deque[Any] = deque()
         self.locate = run.host.locate
         self.location = run.host.location
         chain.on_ready = self.wake
-        run.window.on_shortage = self.wake
 
     @property
     def delivered(self) -> int:
@@ -92,12 +86,6 @@ class Handoff:
         """Let a waiting consumer look again."""
         if self._event is not None:
             self._event.set()
-
-    def hasten(self) -> None:
-        """Take each result as soon as it is ready, since somebody watches; in any thread."""
-        if self._is_patient and not self._run.finished:
-            self._is_patient = False
-            self._run.host.call_soon(self.wake)
 
     def end_lot(self) -> None:
         """Give back the places of a lot that has been delivered."""
@@ -152,7 +140,7 @@ class Handoff:
                 rest += taken
                 self.end_lot()
                 # If none came, the head is late, and what comes after it says nothing any more.
-                await self._wait(self._window.lacking if taken and self._is_patient else 0)
+                await self._wait(self._window.lacking if taken else 0)
         except StopAsyncIteration:
             pass  # rather than suppress(), which takes a user's exception group apart
 

@@ -37,7 +37,16 @@ class Observation:
     :ivar watch: times it, if somebody asked for that
     """
 
-    __slots__ = ("_began_at", "_ended_at", "_events", "_is_over", "_run", "_told", "watch")
+    __slots__ = (
+        "_began_at",
+        "_ended_at",
+        "_events",
+        "_is_over",
+        "_is_seen",
+        "_run",
+        "_told",
+        "watch",
+    )
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -47,6 +56,9 @@ class Observation:
         self._is_over = False
         self._told: list[BaseException] = []
         self.watch: RunWatch | None = None
+        self._is_seen = bool(run.context.observers) or run.context.timings
+        if self._is_seen:
+            self._watch_chains()
         if run.context.timings or any(map(needs_timings, run.context.observers)):
             from .watching import RunWatch
 
@@ -107,6 +119,11 @@ class Observation:
         if failure is not None and not any(each is failure for each in self._told):
             events.failed(None, (), 0, failure, "fail")
 
+    def _watch_chains(self) -> None:
+        """Have each item that is ready taken at once, as whoever looks on expects."""
+        for chain in self._run.chains:
+            chain.watch()
+
     # What happens to items
 
     def retried(self, stage: Stage, pacing: Pacing, progress: Progress) -> None:
@@ -144,7 +161,13 @@ class Observation:
         """Return what the run has counted so far."""
         from .snapshot import statistics_of
 
-        self._run.handoff.hasten()
+        if not self._is_seen:
+            self._is_seen = True
+            host = self._run.host
+            if host.is_current():
+                self._watch_chains()
+            else:
+                host.call_soon(self._watch_chains)
         return statistics_of(self._run)
 
     def report(self) -> RunReport:

@@ -64,6 +64,8 @@ class OrderedChain(Chain):
 
         :param count: how many; none can be taken at present
         """
+        if self.watched or count < 2:
+            return
         root = slot = self.root
         for _ in repeat(None, count):
             slot = slot.next

@@ -80,7 +80,7 @@ class Expander(WorkerPool, Upstream):
         window = self.run.window
         chains = [self.chain, *(stage.chain for stage in self._following())]
         for chain in chains:
-            chain.watched += 1
+            chain.watch()
         self._change_waiting(1)
         self.relieve()
         was_woken = False

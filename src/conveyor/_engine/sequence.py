@@ -82,7 +82,7 @@ class Chain:
         awaited, not before that has its result or has left
     :ivar on_head: called with each new head while the chain is watched (rule 4)
     :ivar on_empty: called when the last slot has left while the chain is watched
-    :ivar watched: how many want to know
+    :ivar watched: how many want to know, or want what is ready to be taken at once (:meth:`watch`)
     """
 
     __slots__ = (
@@ -125,6 +125,12 @@ class Chain:
     def is_settled(self) -> bool:
         """Whether every result that can still be taken is ready; O(n)."""
         raise NotImplementedError
+
+    def watch(self) -> None:
+        """Have new heads told, and await nothing behind them, until this is counted off again."""
+        self.watched += 1
+        if self.awaited is not None:
+            self._end_wait()
 
     def slot_for(self, value: Any, index: int) -> Slot:
         """
@@ -173,6 +179,8 @@ class Chain:
         slot.previous = before
         slot.next = place
         before.next = place.previous = slot
+        if self.awaited is not None:
+            self.watch()  # for good: there are more before it, and there may be more yet
 
     def insert_values(self, place: Slot, values: Iterable[Any]) -> list[Slot]:
         """
@@ -190,6 +198,8 @@ class Chain:
             before.next = slot
             before = slot
         place.previous = before
+        if self.awaited is not None:
+            self.watch()
         return slots
 
     def finish(self, slot: Slot) -> None:
@@ -227,7 +237,7 @@ class Chain:
         """
         Let *on_ready* be called as late as when about so many slots can be taken.
 
-        Once; and as ever if nothing better is known.
+        Once; and as ever if nothing better is known, or the chain is watched.
 
         :param count: how many; none can be taken at present
         """

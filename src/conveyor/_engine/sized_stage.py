@@ -43,6 +43,10 @@ class SizedBatchStage(BatchStage):
         self._sizer = BatchSizer(options.target_duration, most)
         return Batcher(1, self._sizer.size, options.max_wait)
 
+    def _wanting(self) -> int:
+        """Return 1: a full batch may be smaller by the time when it is complete."""
+        return 1
+
     def make_call(self, function: Callable[[Any], Any]) -> Call:
         """
         Return the call that workers make, measured.

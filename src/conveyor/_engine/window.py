@@ -13,7 +13,6 @@ stages never wait for one another, and what a slow consumer fills up is, in the 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 BURST = 1024
 """Items that one task passes on at most before it lets the others run; mostly it waits earlier."""
-
-
-def _ignore() -> None:
-    pass
 
 
 class Window:
@@ -38,7 +33,6 @@ class Window:
     :param extra: how many of those each task with separate batches per key may let rest beyond what
         one batch needs, or one whose batches grow beyond what they need at first
     :ivar in_order: whether results keep the order of the items
-    :ivar on_shortage: called when an expansion begins to wait
     """
 
     __slots__ = (
@@ -48,7 +42,6 @@ class Window:
         "extra",
         "held",
         "in_order",
-        "on_shortage",
         "resume_at",
         "size",
         "wanted",
@@ -59,7 +52,6 @@ class Window:
         self.extra = extra
         self.held = 0
         self.in_order = True
-        self.on_shortage: Callable[[], None] = _ignore
         # Waking costs as much as working on several items, so let room gather first; an eighth is
         # little enough to keep every worker busy meanwhile. But do not wait for items that wait
         # for us: what rests in batches will not make room.
@@ -78,11 +70,7 @@ class Window:
     def lacking(self) -> int:
         """
         Places to be given back before the source goes on: at present, or after it has filled up.
-
-        0 while expansions wait, some of which may go on before.
         """
-        if self._expansions:
-            return 0
         return (self.size if self._source is None else self.held) - self.resume_at
 
     def rank(self, index: int) -> int:
@@ -140,7 +128,6 @@ class Window:
         """
         insort(self._expansions, (rank, next(self._numbers), event))
         self.wanted = True
-        self.on_shortage()
 
     def forget(self, event: Event) -> None:
         """

@@ -294,65 +294,108 @@ FAULTS = [
     Fault(
         "who collects is woken in each turn of the loop",
         "_engine/handoff.py",
-        "self._wait(self._window.lacking if taken and self._is_patient else 0)",
+        "self._wait(self._window.lacking if taken else 0)",
         "self._wait()",
         ("test_streams.py::test_who_collects_is_woken_for_several_results_at_once",),
     ),
     Fault(
         "who collects goes on waiting for several behind a late one",
         "_engine/handoff.py",
-        "self._window.lacking if taken and self._is_patient else 0",
-        "self._window.lacking if self._is_patient else 0",
+        "self._wait(self._window.lacking if taken else 0)",
+        "self._wait(self._window.lacking)",
         ("test_streams.py::test_a_slow_head_is_waited_for_and_nothing_else",),
     ),
     Fault(
         "who collects keeps results from those who watch",
-        "_engine/handoff.py",
-        "is_watched = bool(run.context.observers) or run.context.timings",
-        "is_watched = False",
+        "_engine/observation.py",
+        "        if self._is_seen:\n            self._watch_chains()\n",
+        "",
         ("test_streams.py::test_results_are_taken_one_by_one_while_somebody_watches",),
     ),
     Fault(
         "who collects keeps results from timings",
-        "_engine/handoff.py",
-        "is_watched = bool(run.context.observers) or run.context.timings",
-        "is_watched = bool(run.context.observers)",
+        "_engine/observation.py",
+        "bool(run.context.observers) or run.context.timings",
+        "bool(run.context.observers)",
         ("test_streams.py::test_results_are_taken_one_by_one_while_somebody_watches",),
-    ),
-    Fault(
-        "who collects waits for what a process gives only if it gets more",
-        "_engine/handoff.py",
-        'not (is_watched or any(s.plan.kind == "process" for s in run.stages))',
-        "not is_watched",
-        ("test_process.py::test_a_process_gets_through_every_window",),
     ),
     Fault(
         "who collects keeps results from who asks for the figures",
         "_engine/observation.py",
-        "        self._run.handoff.hasten()\n",
-        "",
+        "                self._watch_chains()\n            else:\n",
+        "                pass\n            else:\n",
         ("test_streams.py::test_who_asks_for_the_figures_sees_each_result_from_then_on",),
     ),
     Fault(
-        "who asks for the figures wakes nobody",
-        "_engine/handoff.py",
-        "            self._run.host.call_soon(self.wake)\n",
-        "",
+        "who collects keeps results from threads that ask for the figures",
+        "_engine/observation.py",
+        "                host.call_soon(self._watch_chains)\n",
+        "                pass\n",
         ("test_streams.py::test_who_asks_for_the_figures_sees_each_result_from_then_on",),
     ),
     Fault(
-        "who collects does not hear of expansions that want room",
-        "_engine/window.py",
-        "        self.on_shortage()\n",
-        "",
-        ("test_stage.py::test_a_list_that_waits_for_room_holds_no_share",),
+        "who waits for several does not hear of expansions that want room",
+        "_engine/sequence.py",
+        """\
+        self.watched += 1
+        if self.awaited is not None:
+            self._end_wait()
+""",
+        "        self.watched += 1\n",
+        ("test_sequence.py::test_a_watched_chain_awaits_nothing_behind_its_head",),
     ),
     Fault(
-        "who collects waits for several although expansions want room",
-        "_engine/window.py",
-        "        if self._expansions:\n            return 0\n",
-        "",
+        "who waits for several does so although expansions want room",
+        "_engine/ordering.py",
+        "        if self.watched or count < 2:\n",
+        "        if count < 2:\n",
         ("test_streams.py::test_expansions_get_their_turn_while_results_are_collected",),
+    ),
+    Fault(
+        "a batch is late when one of its items becomes several",
+        "_engine/sequence.py",
+        """\
+        if self.awaited is not None:
+            self.watch()  # for good: there are more before it, and there may be more yet
+""",
+        "",
+        (
+            "test_batches.py::test_a_batch_is_full_when_enough_items_are_there_whatever_they_stem_from",
+        ),
+    ),
+    Fault(
+        "a batch is late when one of its items becomes a list",
+        "_engine/sequence.py",
+        """\
+        place.previous = before
+        if self.awaited is not None:
+            self.watch()
+""",
+        "        place.previous = before\n",
+        (
+            "test_batches.py::test_a_batch_is_full_when_enough_items_are_there_whatever_they_stem_from",
+        ),
+    ),
+    Fault(
+        "a batch stage is called for each item that is ready",
+        "_engine/batch_stage.py",
+        "            intake.expect(self._wanting())\n",
+        "",
+        ("test_batches.py::test_items_are_taken_in_for_a_whole_batch_at_once",),
+    ),
+    Fault(
+        "a batch stage waits for a whole batch although some will do",
+        "_engine/batching.py",
+        "        if self.timed or not self._waits:\n            return 1\n",
+        "",
+        ("test_batches.py::test_a_batch_that_may_be_smaller_takes_what_is_ready",),
+    ),
+    Fault(
+        "a batch stage waits for a size that has become smaller",
+        "_engine/sized_stage.py",
+        'by the time when it is complete."""\n        return 1\n',
+        'by the time when it is complete."""\n        return super()._wanting()\n',
+        ("test_sized_batches.py::test_a_batch_leaves_when_its_size_becomes_that_of_what_is_there",),
     ),
     Fault(
         "a slot that is waited for leaves without a word",
