@@ -404,6 +404,12 @@ def replace_context_for_a_moment(item: int) -> None:
         pass
 
 
+def leave_a_block_of_another_task(item: int) -> None:
+    block = ContextManager(Context({"item": item}))
+    contextvars.Context().run(block.__enter__)
+    block.__exit__()
+
+
 def nothing(item: int) -> None:
     pass
 
@@ -416,6 +422,7 @@ def nothing(item: int) -> None:
         (set_one, True),
         (replace_context, True),
         (replace_context_until_the_end, True),
+        (leave_a_block_of_another_task, True),
         (replace_context_for_a_moment, False),
         (nothing, False),
     ],

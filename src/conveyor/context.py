@@ -7,7 +7,6 @@ Each run works on its own copy; inside a task :func:`get_current_context` return
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
@@ -297,8 +296,10 @@ class ContextManager:
         previous, token = self._previous.pop()
         # Not by token: the block may be left in another context than it was entered in.
         _current.set(previous)
-        with suppress(ValueError):
+        try:
             _is_replaced.reset(token)
+        except ValueError:
+            _is_replaced.set(True)  # in that other one
 
 
 async def with_context(context: PipelineContext, coro: Awaitable[T]) -> T:

@@ -104,6 +104,13 @@ FAULTS = [
         ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
     ),
     Fault(
+        "a context that the end of another task's block leaves is so for the next item",
+        "context.py",
+        "            _is_replaced.set(True)  # in that other one\n",
+        "            pass\n",
+        ("test_context.py::test_a_call_sees_no_change_by_another_one_however_many_are_set",),
+    ),
+    Fault(
         "a context that was made current before the run is taken for the run's own",
         "context.py",
         "    return len(variables) == 1 and _current in variables\n",
