@@ -20,8 +20,8 @@ from .rounds import Method
 from .workload import Workload
 
 BACKENDS = ("asyncio", "uvloop", "trio")
-QUICK = Method(rounds=3, seconds=0.1, quick=True)
-THOROUGH = Method(rounds=9, seconds=0.15)
+QUICK = Method(rounds=3, seconds=0.1, seconds_of_all=0.8, quick=True)
+THOROUGH = Method(rounds=9, seconds=0.15, seconds_of_all=4)
 
 
 def main() -> None:
@@ -82,6 +82,7 @@ def measure(options: argparse.Namespace) -> Results:
     method = Method(
         options.rounds or default.rounds,
         options.seconds or default.seconds,
+        0 if options.rounds else default.seconds_of_all,
         options.quick,
         options.items,
     )

@@ -27,7 +27,7 @@ RATIO_MARGINS = {"asyncio": 1.5, "trio": 1.5}
 
 CONTENDERS = ("Conveyor", "bare loop", "worker pool")
 WORKLOADS = ("trivial", "as-completed", "batch", "retries", "sleeping", "first-result")
-METHOD = Method(rounds=5, seconds=0.1, quick=True)
+METHOD = Method(rounds=5, seconds=0.1, seconds_of_all=1, quick=True)
 
 Figures = dict[str, float]
 

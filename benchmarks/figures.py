@@ -16,6 +16,8 @@ PerRound = list["float | None"]
 
 
 class Spread(NamedTuple):
+    """The median and the quartiles, between which the middle half of the figures lies."""
+
     median: float
     low: float
     high: float
@@ -25,14 +27,17 @@ class Spread(NamedTuple):
         present = [figure for figure in figures if figure is not None]
         if not present:
             return None
-        return cls(statistics.median(present), min(present), max(present))
+        if len(present) == 1:
+            return cls(*present * 3)
+        low, median, high = statistics.quantiles(present, n=4, method="inclusive")
+        return cls(median, low, high)
 
 
 def quotients(upper: Sequence[float | None], lower: Sequence[float | None]) -> PerRound:
     """Divide round by round: what disturbed a round disturbed both."""
     return [
         None if a is None or not b else a / b
-        # Slow contenders miss the last rounds.
+        # Not everybody takes part in the last rounds.
         for a, b in zip(upper, lower, strict=False)
     ]
 

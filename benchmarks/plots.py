@@ -18,7 +18,7 @@ mpl.rcParams["svg.fonttype"] = "none"
 
 def write(results: Results, workload_name: str, path: Path) -> bool:
     """
-    Plot the time per item of everybody: the median as a dot, the extremes as a line.
+    Plot the time per item of everybody: the median as a dot, the quartiles as a line.
 
     :return: whether there is anything to plot
     """

@@ -32,10 +32,12 @@ newest versions that it allows, each in the form that its documentation shows. T
 collected; the first turns warm up and do not count. Results are compared with what they should be
 in every turn, and who is wrong once has *failed*.
 
-Figures are medians over the rounds, with the least and the greatest in brackets. Ratios are taken
-within a round, of CPU times where nothing else is said, and then treated the same way, so
-``4.00 (3.90–4.20)`` means that what disturbed the machine made little difference. Slow contenders
-get fewer items, so that each turn takes about as long; all times are per item.
+Figures are medians over the rounds, with the quartiles in brackets. Ratios are taken within a
+round, of CPU times where nothing else is said, and then treated the same way, so
+``4.00 (3.90–4.20)`` means that what disturbed the machine made little difference in half of the
+rounds. There are nine rounds, and up to 45 for Conveyor and what it is compared with, since a turn
+takes a tenth of a second and may be off by as much. Slow contenders get fewer items, so that each
+turn takes about as long; all times are per item.
 
 A stage may have 100 calls in flight, which is Conveyor's default, also where functions do not wait.
 What knows no stages may have 100 for each function. Conveyor is used with its default window of

@@ -2,21 +2,25 @@
 Contenders taking turns, round by round.
 
 Whatever else the machine does disturbs all who take turns in a round, so ratios are taken within
-rounds, and the median over the rounds is shown with the extremes.
+rounds, and the median over the rounds is shown with the quartiles. A turn of a tenth of a second
+may still be off by a tenth and more, so Conveyor and what it is compared with take turns in more
+rounds, the more the shorter theirs are.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from . import workloads
 from .figures import Row, Table, quotients
 from .process import ContenderError, Workers
-from .workload import Times, Workload
+from .workload import Pair, Times, Workload
 
 SLOW = 4
 """A turn that takes this many times the wanted seconds is slow."""
 ROUNDS_OF_SLOW = 2
+MOST_ROUNDS = 45
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Method:
     rounds: int
     seconds: float
     """What a turn should take at most; contenders that need longer get fewer items."""
+    seconds_of_all: float
+    """What each of those that are compared takes in all, if they can have more rounds so."""
     quick: bool = False
     items: int | None = None
 
@@ -31,44 +37,61 @@ class Method:
         items = workload.quick_items if self.quick else workload.items
         return min(items, self.items or items)
 
+    def rounds_of_compared(self, turn: float) -> int:
+        """Return how many rounds there are if a turn of the slowest takes so many seconds."""
+        return max(self.rounds, min(MOST_ROUNDS, int(self.seconds_of_all / turn)))
+
+    def rounds_of_other(self, turn: float) -> int:
+        """Return in how many rounds somebody takes part whose turn takes so many seconds."""
+        return min(self.rounds, ROUNDS_OF_SLOW) if turn > SLOW * self.seconds else self.rounds
+
 
 def measure(workload: Workload, backend: str, workers: Workers, method: Method) -> Table:
     """Let everybody who can do *workload* take turns."""
     table = Table(workload.name, backend, [Row(pair) for pair in workers.pairs(workload)])
-    rounds = {row.pair: warm_up(row, workload, workers, method) for row in table.rows}
-    for number in range(method.rounds):
+    turns = {row.pair: warm_up(row, workload, workers, method) for row in table.rows}
+    compared = {pair for pair in turns if is_compared(pair, workload)}
+    most = method.rounds_of_compared(max((turns[pair] for pair in compared), default=math.inf))
+    for number in range(most):
         # Not always after the same neighbour.
-        for row in table.rows[number:] + table.rows[:number]:
-            if row.failure is None and number < rounds[row.pair]:
+        first = number % len(table.rows)
+        for row in table.rows[first:] + table.rows[:first]:
+            takes_part = row.pair in compared or number < method.rounds_of_other(turns[row.pair])
+            if takes_part and row.failure is None:
                 take_turn(row, row.items, workers)
     for row in table.rows:
         add_ratio(row, table, workload)
     return table
 
 
-def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> int:
+def is_compared(pair: Pair, workload: Workload) -> bool:
+    """Tell whether a pair's time is one of those that the targets are about."""
+    return pair.contender == "Conveyor" or pair == workload.baseline
+
+
+def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> float:
     """
     Let a contender run with more and more items, and see how many it can do in the time.
 
     Conveyor and what it is compared with always get all of them. CPU time decides, since wall time
     depends on what else the machine does.
 
-    :return: for how many rounds it takes part
+    :return: how many seconds a turn is going to take; infinitely many if it has failed
     """
     most = method.items_of(workloads.ALL[row.pair.workload])
-    may_have_fewer = row.pair.contender != "Conveyor" and row.pair != workload.baseline
     least = min(most, workload.least or most)
-    is_slow = False
-    row.items = max(least, most // 100)
-    while times := take_turn(row, row.items, workers):
-        is_slow = times.wall > SLOW * method.seconds
-        if row.items >= most or times.cpu > method.seconds / 2:
-            affordable = round_down(row.items * method.seconds / times.cpu)
-            row.items = max(least, min(most, affordable)) if may_have_fewer else most
+    items = max(least, most // 100)
+    seconds = math.inf
+    while times := take_turn(row, items, workers):
+        if items >= most or times.cpu > method.seconds / 2:
+            affordable = round_down(items * method.seconds / times.cpu)
+            fewer = max(least, min(most, affordable))
+            row.items = most if is_compared(row.pair, workload) else fewer
+            seconds = times.wall * row.items / items
             break
-        row.items = min(most, row.items * 5)
+        items = min(most, items * 5)
     row.figures.clear()
-    return ROUNDS_OF_SLOW if is_slow else method.rounds
+    return seconds
 
 
 def round_down(items: float) -> int:

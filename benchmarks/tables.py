@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
     return f"{number(seconds * 1e6)} µs"
 
 
-def with_extremes(spread: Spread | None) -> str:
+def with_quartiles(spread: Spread | None) -> str:
     if spread is None:
         return NONE
     between = "–" if spread.low >= 0 else " to "
@@ -69,11 +69,11 @@ def rows_of(table: Table) -> list[list[str]]:
             f"{row.items:,}",
             duration(cpu.median) if cpu else NONE,
             duration(wall.median) if wall else NONE,
-            with_extremes(row.spread("ratio")),
+            with_quartiles(row.spread("ratio")),
         ]
         if workload.is_long_run:
             line[3:4] = []
-            line += [with_extremes(row.spread(figure)) for figure in ("peak", "growth")]
+            line += [with_quartiles(row.spread(figure)) for figure in ("peak", "growth")]
         cells.append(line)
     dashes = [NONE] * (len(header_of(table)) - 2)
     failed = [row for row in table.rows if row.failure is not None]
@@ -107,7 +107,7 @@ def target_table(results: Results) -> str:
                 verdict.target.text,
                 verdict.backend,
                 verdict.target.limit_text,
-                with_extremes(verdict.measured),
+                with_quartiles(verdict.measured),
                 "met" if verdict.met else "missed",
             ]
             for verdict in verdicts(results)
