@@ -147,11 +147,14 @@ class Workers:
 
         :raises ContenderError: if it failed
         """
-        worker = self._workers[pair.contender]
-        if not worker.alive:
-            worker.close()
-            worker = self._workers[pair.contender] = self.fresh(pair.contender)
-        return worker.take_turn(pair.workload, items)
+        if not self._workers[pair.contender].alive:
+            self.end(pair.contender)
+            self._workers[pair.contender] = self.fresh(pair.contender)
+        return self._workers[pair.contender].take_turn(pair.workload, items)
+
+    def end(self, contender: str) -> None:
+        """End a contender's process; its next turn is in a fresh one."""
+        self._workers[contender].close()
 
     def __enter__(self) -> Workers:
         return self

@@ -4,7 +4,8 @@ Contenders taking turns, round by round.
 Whatever else the machine does disturbs all who take turns in a round, so ratios are taken within
 rounds, and the median over the rounds is shown with the quartiles. A turn of a tenth of a second
 may still be off by a tenth and more, so Conveyor and what it is compared with take turns in more
-rounds, the more the shorter theirs are.
+rounds, the more the shorter theirs are. And where its memory happens to lie makes a process slower
+or faster for as long as it lives, by a few hundredths, so they begin anew in fresh ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ SLOW = 4
 """A turn that takes this many times the wanted seconds is slow."""
 ROUNDS_OF_SLOW = 2
 MOST_ROUNDS = 45
+ROUNDS_OF_PROCESS = 9
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,14 @@ def measure(workload: Workload, backend: str, workers: Workers, method: Method) 
     compared = {pair for pair in turns if is_compared(pair, workload)}
     most = method.rounds_of_compared(max((turns[pair] for pair in compared), default=math.inf))
     for number in range(most):
+        if number and number % ROUNDS_OF_PROCESS == 0:
+            begin_anew([row for row in table.rows if row.pair in compared], workers)
         # Not always after the same neighbour.
         first = number % len(table.rows)
         for row in table.rows[first:] + table.rows[:first]:
             takes_part = row.pair in compared or number < method.rounds_of_other(turns[row.pair])
-            if takes_part and row.failure is None:
-                take_turn(row, row.items, workers)
+            if takes_part and row.failure is None and (times := take_turn(row, row.items, workers)):
+                row.add(cpu=times.cpu / row.items, wall=times.wall / row.items)
     for row in table.rows:
         add_ratio(row, table, workload)
     return table
@@ -90,8 +94,16 @@ def warm_up(row: Row, workload: Workload, workers: Workers, method: Method) -> f
             seconds = times.wall * row.items / items
             break
         items = min(most, items * 5)
-    row.figures.clear()
     return seconds
+
+
+def begin_anew(rows: list[Row], workers: Workers) -> None:
+    """Let the contenders of *rows* go on in fresh processes, after a turn that does not count."""
+    for contender in {row.pair.contender for row in rows}:
+        workers.end(contender)
+    for row in rows:
+        if row.failure is None:
+            take_turn(row, row.items, workers)
 
 
 def round_down(items: float) -> int:
@@ -102,12 +114,12 @@ def round_down(items: float) -> int:
 
 
 def take_turn(row: Row, items: int, workers: Workers) -> Times | None:
+    """Let a contender take its turn; if it fails, say so in *row* and return nothing."""
     try:
         times, _ = workers.take_turn(row.pair, items)
     except ContenderError as error:
         row.failure = str(error)
         return None
-    row.add(cpu=times.cpu / items, wall=times.wall / items)
     return times
 
 
