@@ -904,3 +904,29 @@ async def test_an_awaited_call_leaves_the_list_alone() -> None:
         await batch_task(max_size=4)(partial(refuse, given))((1, 2))
     assert await batch_task(max_size=4, on_error="skip_batch")(partial(refuse, given))(5) is None
     assert given == [(1, 2), 5]
+
+
+async def test_parts_that_wait_for_leave_were_called_with_before() -> None:
+    """They are no calls of their own, neither when they are made nor while they wait."""
+
+    @single_task(concurrency_limit=1)
+    async def fetch(item: int) -> int:
+        await anyio.sleep(1 if item < 3 else 5)
+        return item
+
+    @batch_task(max_size=2, on_error="skip_item")
+    async def store(batch: list[int]) -> list[int]:
+        await anyio.sleep(0.5)
+        if 0 in batch:
+            raise ValueError
+        return batch
+
+    calls: list[int] = []
+    pipeline = (fetch | store).with_context(max_parallelism=1)
+    async with pipeline(range(6)) as results, anyio.create_task_group() as tasks:
+        tasks.start_soon(results.collect)
+        for _ in range(48):
+            await anyio.sleep(0.5)
+            calls.append(results.stats().stages[1].calls)
+    assert sorted(calls) == calls
+    assert (calls[0], calls[-1]) == (0, 3)

@@ -457,7 +457,7 @@ def test_a_call_sees_no_change_by_another_one_however_many_are_set(
 
     where_none_is_set(backend, run)
     assert len(names) == 1
-    assert len(names.pop()) == 1 + (before is not nothing)
+    assert len(names.pop()) == 2 + (before is not nothing)
 
 
 # set_current_context, ContextManager, with_context

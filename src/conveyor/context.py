@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 if TYPE_CHECKING:
     from .observing import Observer
@@ -232,6 +232,7 @@ class Context(PipelineContext):
 
 
 _current: ContextVar[PipelineContext | None] = ContextVar("conveyor_context", default=None)
+_RUN: Final = object()
 # Set besides by all but runs themselves: who counts the variables sees that one has been set.
 _is_replaced: ContextVar[bool] = ContextVar("conveyor_context_is_replaced", default=False)
 
@@ -258,6 +259,8 @@ def set_context_of_run(context: PipelineContext) -> None:
     :param context: the run's own
     """
     _current.set(context)
+    # Of each run another one: what is copied from its calls to those of another adds a variable.
+    ContextVar[object]("conveyor_run").set(_RUN)
 
 
 def has_only_context_of_run(variables: Mapping[ContextVar[Any], Any]) -> bool:
@@ -266,7 +269,7 @@ def has_only_context_of_run(variables: Mapping[ContextVar[Any], Any]) -> bool:
 
     :param variables: a copy of the present ones
     """
-    return len(variables) == 1 and _current in variables
+    return len(variables) == 2 and any(value is _RUN for value in variables.values())
 
 
 class ContextManager:

@@ -17,6 +17,7 @@ from ..error_handling import FAIL, RETRY, SKIP, Replace, RetryAfter
 from ..outcomes import Failed
 from .call import Call
 from .failures import CallFailed, ItemFailed, Parts
+from .isolation import isolated
 
 if TYPE_CHECKING:
     from .expansion import Expansion
@@ -97,7 +98,7 @@ class BatchCall(Call):
                 entries[place] = entry
         for place, failure in sorted(fallen.items()):
             try:
-                verdict = await self._verdict(failure, batch[place], progress.calls)
+                verdict = await isolated(self._verdict, failure, batch[place], progress.calls)
             except CallFailed as broken:
                 if broken.decision is None:
                     raise
@@ -126,7 +127,7 @@ class BatchCall(Call):
         It may be a CallFailed; one without a decision is for the task itself to decide.
         """
         try:
-            entries = _entries_of(await self._fall_back([item], None, failed))
+            entries = _entries_of(await isolated(self._fall_back, [item], None, failed))
         except CallFailed as raised:
             if not isinstance(raised, ItemFailed) and raised.decision is None:
                 raise
@@ -179,7 +180,7 @@ class BatchCall(Call):
     async def _anew(self, part: list[Any]) -> list[Any]:
         """Call with a part of a batch, which has attempts and a deadline of its own."""
         try:
-            result = await self(part)
+            result = await isolated(self, part)
         except CallFailed as raised:
             failed = raised.with_traceback(None)
         else:

@@ -18,21 +18,23 @@ class BatchSlot(Slot):
 
     :param value: a list of items
     :param slots: those that they were in, which still know where the items stem from
+    :param is_part: whether the function has been called with the items, and more, before
     """
 
-    __slots__ = ("_spare", "slots")
+    __slots__ = ("_spare", "is_part", "slots")
 
-    def __init__(self, value: list[Any], slots: list[Slot]) -> None:
+    def __init__(self, value: list[Any], slots: list[Slot], is_part: bool = False) -> None:
         super().__init__(value, slots[0].index)
         self.slots = slots
+        self.is_part = is_part
         self._spare = len(value) - 1
 
     def halves(self) -> tuple[BatchSlot, BatchSlot]:
         """Return two slots that hold the items, at least two, between them."""
         middle = len(self.value) // 2
         return (
-            BatchSlot(self.value[:middle], self.slots[:middle]),
-            BatchSlot(self.value[middle:], self.slots[middle:]),
+            BatchSlot(self.value[:middle], self.slots[:middle], is_part=True),
+            BatchSlot(self.value[middle:], self.slots[middle:], is_part=True),
         )
 
     def take_spare(self, wanted: int) -> int:

@@ -8,7 +8,7 @@ without order, as they arrive, and starts a chain of its own in which each batch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from .bypass import BatchBypass
 from .call import Call
 from .expansion import Gathering
 from .failures import CallFailed, Parts
-from .isolation import Variables
+from .isolation import Variables, isolated
 from .kinds import EXPANDED
 from .sequence import Chain, Slot
 
@@ -228,6 +228,17 @@ class BatchStage(BatchFigures):
         else:
             await super().serve(call, slot, pacing)
 
+    async def admitted(self, admission: Awaitable[None], pacing: Pacing, *, is_first: bool) -> None:
+        """
+        Wait for leave to make a call whose items have been taken.
+
+        :param admission: what to await
+        :param pacing: of the call
+        :param is_first: whether it is the first one with its items, but for those with more of them
+        """
+        is_part = isinstance(pacing.place, BatchSlot) and pacing.place.is_part
+        await super().admitted(admission, pacing, is_first=is_first and not is_part)
+
     async def settle(self, slot: Slot, result: Any) -> None:
         """
         Pass a result on.
@@ -280,6 +291,8 @@ class BatchStage(BatchFigures):
             result: Any = None
             try:
                 work = partial(call, part.value, expansion, pacing)
+                if part.is_part:
+                    work = partial(isolated, work)
                 result = await self.attended(part, expansion, pacing, work)
             except CallFailed as raised:
                 failed = raised.with_traceback(None)

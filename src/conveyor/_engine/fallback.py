@@ -7,9 +7,11 @@ result on as that of the stage whose worker makes it.
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from .failures import CallFailed, Parts, examine
+from .isolation import run_in_context
 
 if TYPE_CHECKING:
     from ..plan import StagePlan
@@ -75,11 +77,13 @@ class Fallback:
 
         plan, function = self._plan, self._plan.function
         if plan.inputs:
+            run = None if self._stage is None else self._stage.run
+            # Not in the context of the call that has failed, since all will get the same value.
+            context = copy_context() if run is None else run.ask(copy_context)
             try:
-                function = await plan.inputs.bind(function)
+                function = await run_in_context(context, plan.inputs.bind(function))
             except BaseException as broken:
                 culprit = f"a side input of task {plan.name!r}"
-                run = None if self._stage is None else self._stage.run
                 raise CallFailed(examine(broken, culprit, run), 0) from None
         if self._call is None:
             make = BatchCall if plan.kind == "batch" else Call

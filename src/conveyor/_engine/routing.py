@@ -30,6 +30,7 @@ from ..outcomes import Failure, Failures
 from .bypass import FailedSlot
 from .error_limits import ErrorLimits
 from .failures import CallFailed, add_note, examine
+from .isolation import isolated
 
 if TYPE_CHECKING:
     from ..error_handling import Decision
@@ -153,11 +154,9 @@ class Routing:
     async def _report(self, stage: Stage, place: Slot, failure: Failure) -> bool:
         """Call ``on_failure``; tell whether the run goes on, and the place is still wanted."""
         winding_down = self._run.winding_down
+        tell = partial(isolated, self._tell, failure)
         try:
-            if winding_down is None:
-                await self._tell(failure)
-            else:
-                await winding_down.attend(stage, place, partial(self._tell, failure))
+            await (tell() if winding_down is None else winding_down.attend(stage, place, tell))
         except CallFailed as raised:
             origin = _origin(stage, raised, (None, failure.index))
             self.end_run(stage.chain, place, raised.error, origin)

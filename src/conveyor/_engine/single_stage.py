@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.lowlevel import checkpoint
 
 from .failures import RunStopped
-from .isolation import Variables, place_of_variables
+from .isolation import Variables, shows_variables
 from .kinds import ASYNC_GENERATOR, AWAITABLE, GENERATOR, RAISED, VALUE, Raised
 from .queued_stage import QueuedStage
 from .window import BURST
@@ -64,7 +64,8 @@ class SingleStage(QueuedStage):
 
         :param call: what :meth:`prepare` returned
         """
-        return call.begins_plainly and self.run.host.current_context() is not None
+        context = self.run.host.current_context()
+        return call.begins_plainly and context is not None and shows_variables(context)
 
     def heed_pauses(self) -> None:
         """Make no attempt any more without looking whether the stage pauses; it does now."""
@@ -92,7 +93,6 @@ class SingleStage(QueuedStage):
         following = self.following
         context = self.run.host.current_context()
         assert context is not None  # as may_begin_plainly() has seen
-        place = place_of_variables(context)
         variables = Variables()
         present = variables.present
         count = len(variables)
@@ -136,7 +136,7 @@ class SingleStage(QueuedStage):
                         result = None
                     # As in have_changed(), spelled out for its speed.
                     if len(context) != count or (
-                        have_others and get_referents(context)[place] is not present
+                        have_others and get_referents(context)[-1] is not present
                     ):
                         if variables.have_changed():
                             self._isolated = True

@@ -11,6 +11,20 @@ HISTOGRAM = ("test_histogram.py",)
 
 FAULTS = [
     Fault(
+        "a part of a batch that waits for leave takes away from the calls that were made",
+        "_engine/batch_stage.py",
+        "is_first=is_first and not is_part",
+        "is_first=is_first",
+        ("test_batches.py::test_parts_that_wait_for_leave_were_called_with_before",),
+    ),
+    Fault(
+        "what one who collects has not taken yet is the head of the line",
+        "_engine/snapshot.py",
+        "if chain is not run.chains[-1] or run.handoff.is_awaited:",
+        "if chain is not run.chains[-1]:",
+        ("test_timings.py::test_the_head_is_what_one_who_collects_waits_for",),
+    ),
+    Fault(
         "what waits for leave to make its call counts as one",
         "_engine/stage.py",
         "        self.counters.uncalled += is_first\n",
