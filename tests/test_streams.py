@@ -823,6 +823,26 @@ async def test_two_consumers_at_once_are_refused(is_block: bool) -> None:
     assert received == [1, 2, 3]
 
 
+@pytest.mark.parametrize("way", ["anext", "collect"])
+async def test_a_second_consumer_takes_nothing_from_one_who_collects(way: str) -> None:
+    """Who collects leaves what is ready in place for a while; it is nobody else's all the same."""
+    pauses = {0: 0.5, 40: 9.0}
+
+    @single_task(concurrency_limit=100)
+    async def work(item: int) -> int:
+        await anyio.sleep(pauses.get(item, 1))
+        return item
+
+    async def disturb(results: Any) -> None:
+        await anyio.sleep(5)
+        with pytest.raises(RuntimeError, match="another task is waiting"):
+            await (anext(results) if way == "anext" else results.collect())
+
+    async with work(range(41)) as results, anyio.create_task_group() as tasks:
+        tasks.start_soon(disturb, results)
+        assert await results.collect() == [*range(41)]
+
+
 def elsewhere(backend: str, function: Any, *args: Any) -> Any:
     """Await *function* on an event loop of its own; for use in a thread."""
 

@@ -724,6 +724,21 @@ async def test_the_head_is_queued() -> None:
         assert results.stats().head == HeadOfLine(1, "fetch")
 
 
+async def test_the_head_is_what_one_who_collects_waits_for() -> None:
+    """Not a result that stays in the line only since the consumer takes several at once."""
+
+    @single_task(concurrency_limit=100)
+    async def fetch(item: int) -> int:
+        await (anyio.sleep_forever() if item == 40 else anyio.sleep(1 if item else 0.5))
+        return item
+
+    async with fetch(range(41)) as results, anyio.create_task_group() as tasks:
+        tasks.start_soon(results.collect)
+        await anyio.sleep(9)
+        assert results.stats().head == HeadOfLine(40, "fetch")
+        tasks.cancel_scope.cancel()
+
+
 async def test_the_head_is_being_gathered() -> None:
     """The item that has waited for longest for a batch."""
 

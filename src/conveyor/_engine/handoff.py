@@ -78,6 +78,11 @@ class Handoff:
         return self.taken - len(self.ready)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether the consumer waits, and will take what is ready as soon as it is woken."""
+        return self._event is not None
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is missing but that the consumer takes what is ready."""
         return self._chain.is_settled
@@ -153,6 +158,12 @@ class Handoff:
         self.ready.extendleft(reversed(results))
 
     def _take(self, limit: int) -> list[Any]:
+        # Before anything is taken: who waits for several leaves those in the chain that are ready.
+        if self._event is not None:
+            raise RuntimeError(
+                "another task is waiting for a result of this stream; a stream has one consumer "
+                "(let one task iterate it and hand the items on)"
+            )
         values = self._take_values(limit)
         self.taken += len(values)
         self._lot += len(values)
@@ -173,11 +184,6 @@ class Handoff:
                 await checkpoint_if_cancelled()
                 await checkpoint()
             run.raise_outcome()
-        if self._event is not None:
-            raise RuntimeError(
-                "another task is waiting for a result of this stream; a stream has one consumer "
-                "(let one task iterate it and hand the items on)"
-            )
         self._event = event = run.host.new_lone_event()
         watch = run.observation.watch
         try:

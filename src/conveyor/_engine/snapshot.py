@@ -93,6 +93,10 @@ def head_of_line(run: Run) -> HeadOfLine | None:
     for chain in reversed(run.chains):
         members = [stage for stage in run.stages if stage.chain is chain]
         head = chain.head
+        if chain is not run.chains[-1] or run.handoff.is_awaited:
+            # Who takes them takes several at once, and waits for one that is not ready.
+            while head is not None and head.done:
+                head = None if head.next is chain.root else head.next
         if head is not None:
             return _located(head, members)
         if members and members[0].oldest is not None:
