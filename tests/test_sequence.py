@@ -263,6 +263,24 @@ def test_what_is_ready_already_is_not_waited_for() -> None:
     assert calls == ["ready"]
 
 
+def test_only_an_awaited_straggler_is_hurried_past() -> None:
+    """Not while others before it lack their results, either."""
+    chain = OrderedChain()
+    slots = filled(chain, 4)
+    calls = counting(chain)
+    assert not chain.hurry()
+    chain.expect(4)
+    assert not chain.hurry()
+    chain.finish(slots[0])
+    chain.finish(slots[2])
+    assert not chain.hurry()
+    chain.finish(slots[1])
+    assert calls == []
+    assert chain.hurry()
+    assert calls == ["ready"]
+    assert chain.take_all() == [0, 1, 2]
+
+
 def test_who_expects_nothing_is_told_of_the_head() -> None:
     chain = OrderedChain()
     slots = filled(chain, 2)

@@ -955,3 +955,33 @@ async def test_endless_generators_take_turns_in_completion_order() -> None:
             if counts.total() == 1000:
                 break
     assert min(counts.values()) > 250
+
+
+@pytest.mark.parametrize("collects", [True, False], ids=["collect", "iterate"])
+async def test_who_collects_keeps_no_room_from_the_source_for_a_straggler(collects: bool) -> None:
+    """What is ready before it does not keep from the window what comes after it."""
+    pulled = 0
+
+    async def source() -> AsyncIterator[int]:
+        nonlocal pulled
+        for item in range(60):
+            pulled += 1
+            yield item
+            if item >= 3:
+                await anyio.sleep(1)
+
+    @single_task
+    async def work(item: int) -> int:
+        # The third comes fourth, and lies just before the end of an eighth of the window.
+        await anyio.sleep({0: 0.125, 3: 99.0}.get(item, 0.25))
+        return item
+
+    async def read(results: Any) -> None:
+        collected = await results.collect() if collects else [item async for item in results]
+        assert collected == [*range(60)]
+
+    stream = work.with_context(max_in_flight=32)(source())
+    async with stream as results, anyio.create_task_group() as tasks:
+        tasks.start_soon(read, results)
+        await anyio.sleep(90)
+        assert pulled == 3 + 32

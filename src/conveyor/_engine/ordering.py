@@ -74,6 +74,18 @@ class OrderedChain(Chain):
             if not slot.done:
                 self.awaited = slot
 
+    def hurry(self) -> bool:
+        """Call *on_ready* if only the awaited slot lacks its result; tell whether it was so."""
+        if self.awaited is None:
+            return False
+        head = slot = self.root.next
+        while slot.done:
+            slot = slot.next
+        if slot is head or slot is not self.awaited:
+            return False
+        self._end_wait()
+        return True
+
     def take(self) -> Slot | None:
         """Unlink and return the head if it is done, else return ``None``."""
         root = self.root

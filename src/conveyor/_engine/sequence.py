@@ -242,6 +242,10 @@ class Chain:
         :param count: how many; none can be taken at present
         """
 
+    def hurry(self) -> bool:
+        """Call *on_ready* if only the awaited slot lacks its result; tell whether it was so."""
+        return False
+
     def take_all(self, limit: int = maxsize) -> list[Any]:
         """
         Unlink the slots that may leave and return their values.

@@ -244,6 +244,10 @@ class Source(Upstream):
                     await checkpoint()
                 # The first item has had time to get to the consumer, if nothing holds it up.
                 self._turns = 1
+            if window.held >= window.size and self._run.chains[-1].hurry():
+                # Who collects has been waiting for a straggler; now it makes room.
+                for _ in range(2):
+                    await checkpoint()
             while window.held >= window.size and not self._stopped:
                 with nullcontext() if self._watch is None else self._watch.source_blocked:
                     await window.wait_as_source(self._run.host.new_lone_event())

@@ -6,6 +6,32 @@ from ..fault import Fault
 
 FAULTS = [
     Fault(
+        "who collects keeps room from the source until a straggler comes",
+        "_engine/source.py",
+        "self._run.chains[-1].hurry()",
+        "False",
+        ("test_window.py::test_who_collects_keeps_no_room_from_the_source_for_a_straggler",),
+    ),
+    Fault(
+        "the source looks for room before who collects has made any",
+        "_engine/source.py",
+        """\
+                for _ in range(2):
+                    await checkpoint()
+            while""",
+        """\
+                pass
+            while""",
+        ("test_window.py::test_who_collects_keeps_no_room_from_the_source_for_a_straggler",),
+    ),
+    Fault(
+        "a source that finds no room wakes who collects for each item that is ready",
+        "_engine/ordering.py",
+        "if slot is head or slot is not self.awaited:",
+        "if slot is head:",
+        ("test_sequence.py::test_only_an_awaited_straggler_is_hurried_past",),
+    ),
+    Fault(
         "queueing an item wakes no worker",
         "_engine/queued_stage.py",
         """\
