@@ -424,6 +424,26 @@ async def test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled(wrap: 
     assert cleaned == [8]
 
 
+async def test_closing_a_blocked_iterator_is_not_cancelled() -> None:
+    """One that is no generator has not ended when it was cancelled where it waits for an item."""
+    closed = []
+
+    class Feed:
+        async def __anext__(self) -> int:
+            return await anyio.sleep_forever()
+
+        def __aiter__(self) -> Feed:
+            return self
+
+        async def aclose(self) -> None:
+            await anyio.sleep(5)
+            closed.append(anyio.current_time())
+
+    async with Pipeline()(Feed()):
+        await anyio.sleep(1)
+    assert closed == [6]
+
+
 async def test_a_blocked_source_is_cancelled() -> None:
     """A source that is blocked inside itself is cancelled there."""
     cancelled = []

@@ -174,14 +174,11 @@ FAULTS = [
         ("test_data.py::test_a_synchronous_generator_is_closed_on_early_exit",),
     ),
     Fault(
-        "a source that waits at a yield is cancelled there",
+        "a source that was blocked is cancelled where it is closed",
         "_engine/source.py",
         "                scope.shield = True\n                await close_after(error, iterator)\n",
         "                await close_after(error, iterator)\n",
-        (
-            "test_shutdown.py::test_cleanup_of_a_waiting_source_is_not_cancelled",
-            "test_shutdown.py::test_cleanup_of_a_cancelled_source_that_yields_is_not_cancelled",
-        ),
+        ("test_shutdown.py::test_closing_a_blocked_iterator_is_not_cancelled",),
     ),
     Fault(
         "a stream that is a source and waits at a yield is cancelled there",
