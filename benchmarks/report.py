@@ -36,7 +36,7 @@ Figures are medians over the rounds, with the quartiles in brackets. Ratios are 
 round, of CPU times where nothing else is said, and then treated the same way, so
 ``4.00 (3.90–4.20)`` means that what disturbed the machine made little difference in half of the
 rounds. There are nine rounds, and up to 45 for Conveyor and what it is compared with, in a fresh
-process after every nine, since a turn of a tenth of a second may be off by as much, and a process
+process after every nine, since a turn of a tenth of a second may be off by a tenth, and a process
 by less for as long as it lives. Slow contenders get fewer items, so that each turn takes about as
 long; all times are per item.
 

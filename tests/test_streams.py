@@ -210,6 +210,20 @@ async def test_expansions_get_their_turn_while_results_are_collected() -> None:
     assert await stream.collect() == [item for item in range(80) for _ in range(5)]
 
 
+async def test_collecting_keeps_expansions_from_no_room() -> None:
+    """As above, with expansions that take no time: the last task always has something to do."""
+
+    @single_task(concurrency_limit=1)
+    def five_of(item: int) -> Iterator[int]:
+        yield from [item] * 5
+
+    together = single_task(every_second, concurrency_limit=80)
+    task = single_task(every_second, concurrency_limit=1)
+    stream = (together | five_of | task).with_context(max_in_flight=80)(range(80))
+    assert await stream.collect() == [item for item in range(80) for _ in range(5)]
+    assert current_time() == 1 + 400
+
+
 async def test_who_takes_over_from_a_cancelled_collect_gets_each_result_at_its_time() -> None:
     """What was waited for at last, the next ten, is of no concern any more."""
     task = single_task(every_second, concurrency_limit=1)

@@ -972,7 +972,7 @@ async def test_who_collects_keeps_no_room_from_the_source_for_a_straggler(collec
 
     @single_task
     async def work(item: int) -> int:
-        # The third comes fourth, and lies just before the end of an eighth of the window.
+        # Item 3 is late, and the last one in an eighth of the window.
         await anyio.sleep({0: 0.125, 3: 99.0}.get(item, 0.25))
         return item
 

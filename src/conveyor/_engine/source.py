@@ -245,7 +245,8 @@ class Source(Upstream):
                 # The first item has had time to get to the consumer, if nothing holds it up.
                 self._turns = 1
             if window.held >= window.size and self._run.chains[-1].hurry():
-                # Who collects has been waiting for a straggler; now it makes room.
+                # Who collects has been waiting for a straggler; now it makes room. On Trio, whose
+                # turns have no order, it may come after us in the first.
                 for _ in range(2):
                     await checkpoint()
             while window.held >= window.size and not self._stopped:
