@@ -91,6 +91,7 @@ EAGER_TESTS = [
     "tests/test_data.py",
     "tests/test_errors.py",
     "tests/test_generators.py",
+    "tests/test_isolation.py",
     "tests/test_shutdown.py",
     "tests/test_side_inputs.py",
     "tests/test_streams.py",

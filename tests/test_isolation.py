@@ -129,6 +129,14 @@ async def test_a_fallbacks_side_input_sees_the_values_of_the_caller() -> None:
 # Other contexts
 
 
+async def test_the_context_that_calls_run_in_is_found() -> None:
+    """On every event loop, or else each call of the stage would go the long way."""
+    stream = single_task(lambda item: item)(range(4))
+    assert await stream.collect() == list(range(4))
+    assert stream._run is not None
+    assert stream._run.stages[0]._plainly is not None
+
+
 @pytest.mark.parametrize("is_inside", [True, False], ids=["inner", "earlier"])
 async def test_what_is_copied_from_another_run_is_seen_by_no_other_call(is_inside: bool) -> None:
     """Some bridges copy all variables back that code elsewhere has seen."""
