@@ -944,6 +944,20 @@ async def test_an_error_of_the_body_wins_over_a_failing_cleanup(
     ]
 
 
+async def test_a_cancellation_wins_over_a_failing_cleanup(caplog: pytest.LogCaptureFixture) -> None:
+    """What closing the source raised is logged, as for an error of the body."""
+    pipeline = single_task(echo).with_context(max_in_flight=100)
+    with anyio.CancelScope() as scope:
+        async with pipeline(Unclosable(SourceError("secret"))) as results:
+            await anext(results)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert [record.getMessage() for record in caplog.records] == [
+        "a pipeline whose results nobody waits for any more has failed with SourceError"
+    ]
+
+
 async def test_a_failing_cleanup_does_not_replace_the_failure_of_a_call() -> None:
     """The first failure stays the first."""
     error = TaskError()

@@ -541,6 +541,32 @@ async def test_a_stream_is_closed_after_its_iteration_was_cancelled() -> None:
     assert str(caught.value) == CLOSED
 
 
+async def leave_by_cancellation(stream: Any) -> None:
+    with anyio.move_on_after(2):
+        await stream.collect()
+
+
+async def leave_by_error(stream: Any) -> None:
+    with pytest.raises(KeyError):
+        async with stream:
+            raise KeyError
+
+
+async def leave_by_return(stream: Any) -> None:
+    async with stream as results:
+        assert await anext(results) == 1
+
+
+@pytest.mark.parametrize("leave", [leave_by_cancellation, leave_by_error, leave_by_return])
+async def test_a_stream_is_closed_after_its_block_was_left_early(leave: Any) -> None:
+    """Whatever the reason: the results that are missing were never given."""
+    stream = slow([1, 10])
+    await leave(stream)
+    with pytest.raises(StreamClosedError) as caught:
+        await stream.collect()
+    assert str(caught.value) == CLOSED
+
+
 async def test_aclose_is_idempotent() -> None:
     """Before the start, amid it, and after the end, once or several times."""
     for consumed in (0, 1, 3):

@@ -199,6 +199,7 @@ class PipelineStream(AsyncStream[Out]):
         # The run records its failures, so the group itself has nothing to raise, but for what hit
         # the run's own task outside of any code of ours; and an error of the body is not the
         # group's business, or it would come out wrapped.
+        gives_way = exc_info[0] is not None
         try:
             try:
                 self._block = None
@@ -206,6 +207,7 @@ class PipelineStream(AsyncStream[Out]):
             finally:
                 await block[0].__aexit__(None, None, None)
         except get_cancelled_exc_class():
+            gives_way = True
             raise
         except BaseException as error:
             from ._engine.failures import bare
@@ -215,11 +217,10 @@ class PipelineStream(AsyncStream[Out]):
             run.insist(run.finish)
             run.handoff.drop()
             run.raise_interrupt()
-        # An ordinary failure gives way to the body's own error.
-        if exc_info[0] is None:
-            run.raise_unseen()
-        else:
-            run.abandon()
+            if gives_way:
+                # An ordinary failure does, to the body's own error and to a cancellation.
+                run.bury()
+        run.raise_unseen()
         return None
 
     async def collect(self, limit: int | None = None) -> list[Out]:

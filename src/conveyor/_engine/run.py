@@ -199,7 +199,7 @@ class Run:
         self.abandoned = True
         self.stop()
         if self.finished:
-            self._bury()
+            self.bury()
 
     async def close(self) -> None:
         """
@@ -260,7 +260,7 @@ class Run:
         self.finished = True
         self.observation.end()
         if self.abandoned:
-            self._bury()
+            self.bury()
 
     # Failures
 
@@ -339,7 +339,7 @@ class Run:
         if not isinstance(self.failure, Exception):
             self.raise_unseen()
 
-    def _bury(self) -> None:
+    def bury(self) -> None:
         """Drop what nobody takes any more, though somebody may keep the stream; log a failure."""
         self.handoff.drop()
         if self.failure is not None and not self._failure_seen:

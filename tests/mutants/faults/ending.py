@@ -84,6 +84,20 @@ FAULTS = [
         ]
     ),
     Fault(
+        "a failure that gives way to a cancellation is lost",
+        "stream.py",
+        "            gives_way = True\n            raise\n",
+        "            raise\n",
+        ("test_errors.py::test_a_cancellation_wins_over_a_failing_cleanup",),
+    ),
+    Fault(
+        "a stream whose block was left with an error has been iterated already",
+        "stream.py",
+        "                run.bury()\n",
+        "                run.abandon()\n",
+        ("test_streams.py::test_a_stream_is_closed_after_its_block_was_left_early",),
+    ),
+    Fault(
         "the end of a run is logged although nothing has failed",
         "_engine/run.py",
         """\
