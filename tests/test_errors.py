@@ -958,6 +958,23 @@ async def test_a_cancellation_wins_over_a_failing_cleanup(caplog: pytest.LogCapt
     ]
 
 
+async def test_a_failing_cleanup_is_told_once_if_leaving_is_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By the log if the cancellation is raised, as on asyncio, else as the error that it is."""
+    told: list[str] = []
+    pipeline = single_task(echo).with_context(max_in_flight=100)
+    with anyio.CancelScope() as scope:
+        try:
+            async with pipeline(Unclosable(SourceError("secret"))) as results:
+                await anext(results)
+                scope.cancel()
+        except SourceError as error:
+            told.append(type(error).__name__)
+    told += [record.getMessage().split()[-1] for record in caplog.records]
+    assert told == ["SourceError"]
+
+
 async def test_a_failing_cleanup_does_not_replace_the_failure_of_a_call() -> None:
     """The first failure stays the first."""
     error = TaskError()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -832,3 +833,39 @@ async def test_a_deadline_of_the_sources_own_may_pass_while_it_waits_for_us() ->
             await anyio.sleep(2)
     assert received == ["more"] * (len(received) - 1) + ["end"]
     assert 3 <= len(received) <= 6
+
+
+async def test_nothing_begins_with_a_share_that_comes_as_the_run_ends() -> None:
+    """It is given back, or a generator that waits for one where nobody can cancel it would hang."""
+    attempts: Counter[int] = Counter()
+    called: list[int] = []
+
+    @single_task(retry_attempts=2, retry_delay=5, retry_jitter=0)
+    async def fetch(item: int) -> int:
+        attempts[item] += 1
+        if item in (1, 2) and attempts[item] == 1:
+            raise TaskError
+        if item == 2:
+            await anyio.sleep(1)
+        return item
+
+    def fail_for_two(item: int) -> int:
+        return 1 + item // (2 - item) ** 2
+
+    @single_task(concurrency_limit=2, key=fail_for_two)
+    async def expand(item: int) -> AsyncIterator[int]:
+        called.append(item)
+        await anyio.sleep(1)
+        for value in range(100):
+            yield value
+
+    pipeline = (fetch | expand).with_context(max_in_flight=12, max_parallelism=1)
+    async with pipeline(range(4)) as results:
+        await anyio.sleep(6.5)
+        for _ in range(8):
+            await anext(results)
+        # From here on 0 waits for the share of 2, after 1. At 7 it is free, and 2 ends the run.
+        with pytest.raises(ZeroDivisionError):
+            while True:
+                await anext(results)
+    assert called == [0]

@@ -196,7 +196,10 @@ class QueuedStage(Stage):
         :param slot: already out of the queue
         """
         call = await self.prepare()
-        await self.serve_isolated(call, slot, await call.begin())
+        pacing = await call.begin()
+        if self.run.stopping:
+            return pacing.end()
+        await self.serve_isolated(call, slot, pacing)
         self._rescuing = False
         self._refresh()
         if self.queue and self.wakeable:

@@ -84,10 +84,24 @@ FAULTS = [
         ]
     ),
     Fault(
+        "a call begins with a share that came as the run ended",
+        "_engine/single_stage.py",
+        "            if not self.queue or self.run.stopping:\n",
+        "            if not self.queue:\n",
+        ("test_shutdown.py::test_nothing_begins_with_a_share_that_comes_as_the_run_ends",),
+    ),
+    Fault(
         "a failure that gives way to a cancellation is lost",
         "stream.py",
         "            gives_way = True\n            raise\n",
         "            raise\n",
+        ("test_errors.py::test_a_failing_cleanup_is_told_once_if_leaving_is_cancelled",),
+    ),
+    Fault(
+        "a failure that gives way to a cancelled body is not logged",
+        "stream.py",
+        "        gives_way = exc_info[0] is not None\n",
+        "        gives_way = exc_info[0] is not None and isinstance(exc_info[1], Exception)\n",
         ("test_errors.py::test_a_cancellation_wins_over_a_failing_cleanup",),
     ),
     Fault(

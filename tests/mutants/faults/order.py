@@ -103,7 +103,8 @@ FAULTS = [
             self._pausing += 1
             pacing = await call.begin()
             self._pausing -= 1
-            if not self.queue:
+            # What is queued once the run has stopped is nothing to be called any more.
+            if not self.queue or self.run.stopping:
                 pacing.end()
                 continue
             slot = self.queue.popleft()
