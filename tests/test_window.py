@@ -912,9 +912,15 @@ async def test_nobody_takes_the_room_that_others_wait_for(window: Window) -> Non
     """But those whose items came before theirs."""
     window.enqueue(5, anyio.Event())
     window.release()
-    assert not window.has_room(6)
-    assert window.has_room(4)
-    assert not window.has_room(4, 2)
+    assert [window.room_for(rank, is_first=True) for rank in (4, 5, 6)] == [1, 1, 0]
+
+
+async def test_an_eighth_of_the_window_is_left_for_the_first_in_line(window: Window) -> None:
+    """In order, since all the others wait for that; but for one place, as the first may wait."""
+    window.release(2)
+    assert (window.room_for(0, is_first=True), window.room_for(1, is_first=False)) == (2, 1)
+    window.in_order = False
+    assert window.room_for(1, is_first=False) == 2
 
 
 @both_modes

@@ -72,8 +72,18 @@ class Idleness:
         if window._expansions and window.held <= window.resume_at:
             self.journal.problem(f"a generator waited, {window.room} places were free")
         source_may = window.held <= window.resume_at and not window._expansions
-        if window._source is not None and source_may:
+        if window._source is not None and source_may and is_idle(window.outlook):
             self.journal.problem(f"the source waited, {window.room} places were free")
+
+
+def is_idle(outlook: Any) -> bool:
+    """Say whether more items may come in, and would not just wait for a call of the first stage."""
+    if not outlook.stages:
+        return bool(outlook.room > 0)
+    first = outlook.stages[-1]
+    # Who waits for its share of the parallelism has no work, but is not idle either.
+    is_busy = first.workers - len(first._idle) == first.limit
+    return not is_busy and first.waiting < max(first.batch_size, 1) and outlook.room > 0
 
 
 def starts_promptly(scenario: Scenario, spec: StageSpec) -> bool:

@@ -1,7 +1,8 @@
 """
 One result that becomes many items: lists too long for the room there is, and generators.
 
-The children take the place of the item they come from, one by one, each as soon as it exists. One
+The children take the place of the item they come from, each as soon as it exists; those of a list
+or a generator that is not asynchronous in small lots, since nobody else could run in between. One
 that has no room waits on its slot (rule 4 of :mod:`.sequence`) and holds back nothing but itself:
 no value is pulled from a generator before there is a place for it, and none once the run stops.
 """
@@ -9,6 +10,7 @@ no value is pulled from a generator before there is a place for it, and none onc
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 
-# Values after which others that wait for room get it first, if the order of results is open.
+# Values after which others that wait for room get it first, if the order of results is open; and
+# passed on at once at most.
 TURN = 32
 
 # Values of a generator that are kept back at most until it has ended.
@@ -93,15 +96,17 @@ class Expansion:
         iterator = iter(values)
         while True:
             await self._reserve(pacing)
+            places = 1 + self._reserve_more()
+            lot: list[Any] = []
             try:
-                self.check()
-                value = next(iterator)
-            except BaseException as error:
-                self._release()
-                if isinstance(error, StopIteration):
-                    return
-                raise
-            self._add(value)
+                for _ in repeat(None, places):
+                    self.check()
+                    lot.append(next(iterator))
+            except StopIteration:
+                return
+            finally:
+                self._add_all(lot)
+                self._release(places - len(lot))
 
     async def _from_async(self, values: AsyncIterator[Any], pacing: Pacing | None) -> None:
         while True:
@@ -112,7 +117,7 @@ class Expansion:
                 if self._slot.done:
                     raise RunStopped  # dropped, though nobody could cancel it
             except BaseException as error:
-                self._release()
+                self._release(1)
                 if isinstance(error, StopAsyncIteration):
                     return
                 raise
@@ -144,12 +149,24 @@ class Expansion:
                     await pacing.resume()
         stage.run.window.held += 1
 
+    def _reserve_more(self) -> int:
+        """Take as many further places as there are for the rest of a lot; return how many."""
+        room = self._stage.room_for(self._slot, self._rank)
+        more = max(0, min(room, self._turn - self.passed_on - 1))
+        self._stage.run.window.held += more
+        return more
+
     def _add(self, value: Any) -> None:
         self._stage.add_child(self._slot, value)
         self.passed_on += 1
 
-    def _release(self) -> None:
-        self._stage.run.window.release()
+    def _add_all(self, values: list[Any]) -> None:
+        self._stage.add_children(self._slot, values)
+        self.passed_on += len(values)
+
+    def _release(self, places: int) -> None:
+        if places:
+            self._stage.run.window.release(places)
 
 
 class Gathering(Expansion):
@@ -189,11 +206,14 @@ class Gathering(Expansion):
     async def _reserve(self, pacing: Pacing | None) -> None:
         if not self._is_full and len(self._kept) > MOST_KEPT:
             self._is_full = True
-            for value in self.take_kept():
-                await super()._reserve(pacing)
-                super()._add(value)
+            await self.from_iterable(self.take_kept(), pacing)
         if self._is_full:
             await super()._reserve(pacing)
+
+    def _reserve_more(self) -> int:
+        if self._is_full:
+            return super()._reserve_more()
+        return min(TURN - 1, MOST_KEPT - len(self._kept))
 
     def _add(self, value: Any) -> None:
         if self._is_full:
@@ -201,6 +221,12 @@ class Gathering(Expansion):
         else:
             self._kept.append(value)
 
-    def _release(self) -> None:
+    def _add_all(self, values: list[Any]) -> None:
         if self._is_full:
-            super()._release()
+            super()._add_all(values)
+        else:
+            self._kept += values
+
+    def _release(self, places: int) -> None:
+        if self._is_full:
+            super()._release(places)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from gc import get_referents
 from time import monotonic
 from types import FrameType
@@ -94,6 +95,8 @@ class AsyncioHost:
         is_coarse = type(self._loop).__module__.startswith("uvloop")
         self.clock: Callable[[], float] = monotonic if is_coarse else self._loop.time
         self.new_event: Callable[[], Event] = anyio.Event
+        # What AnyIO's does, without asking each time which event loop this is.
+        self.checkpoint: Callable[[], Awaitable[None]] = partial(self._asyncio.sleep, 0)
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs on this loop."""

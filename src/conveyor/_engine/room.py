@@ -50,9 +50,19 @@ class Expander(WorkerPool, Upstream):
         :param slot: a slot of the stage's chain
         :param rank: for the window
         """
-        return self.run.window.has_room(rank) or (
+        return self.room_for(slot, rank) > 0 or (
             self.chain.head is slot and all(stage.is_idle for stage in self._following())
         )
+
+    def room_for(self, slot: Slot, rank: int) -> int:
+        """
+        Return how many places the children of *slot* may take now, as far as the window goes.
+
+        :param slot: a slot of the stage's chain
+        :param rank: for the window
+        """
+        is_first = self.chain.root.next.index == slot.index  # the head is itself, or its child
+        return self.run.window.room_for(rank, is_first)
 
     def _following(self) -> Iterator[Expander]:
         """Yield the stages that begin the chains after this one, as far as they take what comes."""

@@ -22,7 +22,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
-from anyio.lowlevel import checkpoint
 
 from ..data import ScopedIterable
 from .failures import examine
@@ -123,13 +122,15 @@ class Source(Upstream):
             fail(error, f"raised by the source after {self.pulled} item(s)")
 
     async def _feed_sync(self, items: Iterator[Any]) -> None:
+        window = self._run.window
         values = iterated_once(items)
         if self._watch is not None:
             values = self._watch.time_values(values)
         try:
-            goes_on = not self._stopped
-            while goes_on:
-                places = self._take_places()
+            room = 0 if self._stopped else window.outlook.room
+            while room:
+                places = min(room, self._next_burst())
+                window.held += places
                 began = self._run.host.clock()
                 left = places + self.pulled
                 try:
@@ -137,12 +138,12 @@ class Source(Upstream):
                 finally:
                     left -= self.pulled
                     if left:
-                        self._run.window.release(left)
+                        window.release(left)
                 if self._run.host.clock() - began > SLOW:
                     self._burst = max(1, places // 2)
                 if left:
                     return
-                goes_on = await self._pause(lets_others_run=may_have_more(items))
+                room = await self._pause(lets_others_run=may_have_more(items))
         finally:
             if isinstance(items, Generator):
                 items.close()
@@ -205,9 +206,10 @@ class Source(Upstream):
             del value  # what waits must not keep a user's objects alive
             self._left -= 1
             if self._left <= 0 or window.held >= window.size:
-                if not await self._pause(shields=True):
+                room = await self._pause(shields=True)
+                if not room:
                     return
-                self._left = self._next_burst()
+                self._left = min(room, self._next_burst())
 
     def _hand_on(self, value: Any) -> None:
         """Link in a slot for a value and hand it on."""
@@ -216,40 +218,38 @@ class Source(Upstream):
         self.pulled += 1
         self.emit(slot)
 
-    def _take_places(self) -> int:
-        """Take places in the window for the next burst, and return how many."""
-        window = self._run.window
-        places = min(window.room, self._next_burst())
-        window.held += places
-        return places
-
     def _next_burst(self) -> int:
         """Return how many items to pull before the next pause."""
         burst = self._burst
         self._burst = min(2 * burst, BURST)
         return burst
 
-    async def _pause(self, *, lets_others_run: bool = True, shields: bool = False) -> bool:
+    async def _pause(self, *, lets_others_run: bool = True, shields: bool = False) -> int:
         """
-        Let the others run, and wait until there is room; tell whether the run goes on.
+        Let the others run, and wait until there is room.
 
         :param lets_others_run: no need to, if what comes is only the end of the data
         :param shields: whether scopes around us may be those of a generator that waits at a yield;
             what they cancel is the generator, at its next step, and not our waiting
+        :return: for how many items there is room; 0 once we have been told to end
         """
         window = self._run.window
+        room = window.outlook.room
         with CancelScope(shield=True) if shields else nullcontext():
-            if lets_others_run and window.held < window.size:
+            if lets_others_run and room > 0:
                 for _ in range(self._turns):
-                    await checkpoint()
+                    await self._run.host.checkpoint()
                 # The first item has had time to get to the consumer, if nothing holds it up.
                 self._turns = 1
-            if window.held >= window.size and self._run.chains[-1].hurry():
+                room = window.outlook.room
+            if room <= 0 and self._run.chains[-1].hurry():
                 # Who collects has been waiting for a straggler; now it makes room. On Trio, whose
                 # turns have no order, it may come after us in the first.
                 for _ in range(2):
-                    await checkpoint()
-            while window.held >= window.size and not self._stopped:
+                    await self._run.host.checkpoint()
+                room = window.outlook.room
+            while room <= 0 and not self._stopped:
                 with nullcontext() if self._watch is None else self._watch.source_blocked:
                     await window.wait_as_source(self._run.host.new_lone_event())
-        return not self._stopped
+                room = window.outlook.room
+        return 0 if self._stopped else room

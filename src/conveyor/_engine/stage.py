@@ -6,10 +6,9 @@ What every kind of stage has in common: side inputs, what becomes of a result or
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextvars import copy_context
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .adaptive_limit import adaptive_limit
@@ -194,12 +193,11 @@ class Stage(Figures):
         window = self.run.window
         at_once = slot.take_spare(len(values))
         more = len(values) - at_once
-        # One place is free once the slot itself has left.
-        if window.has_room(window.rank(slot.index), more - 1):
+        # One place is free once the slot itself has left, so a single value needs no other.
+        if more <= 1 or self.room_for(slot, window.rank(slot.index)) >= more - 1:
             window.held += more
             at_once += more
-        self.counters.added += at_once
-        self.emit_all(self.chain.insert_values(slot, islice(values, at_once)))
+        self.add_children(slot, values[:at_once])
         if at_once < len(values):
             try:
                 await Expansion(self, slot).from_iterable(values[at_once:], None)
@@ -218,6 +216,17 @@ class Stage(Figures):
         child = self.chain.slot_for(value, slot.index)
         self.insert(slot, child)
         self.emit(child)
+
+    def add_children(self, slot: Slot, values: Iterable[Any]) -> None:
+        """
+        Pass on several of the values that an item becomes; they have places in the window.
+
+        :param slot: the item's place; the children go before it
+        :param values: the children's
+        """
+        children = self.chain.insert_values(slot, values)
+        self.counters.added += len(children)
+        self.emit_all(children)
 
     def insert(self, place: Slot, slot: Slot) -> None:
         """

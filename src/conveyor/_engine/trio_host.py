@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -68,6 +68,7 @@ class TrioHost:
         # Of the clock itself, which can be asked in any thread.
         self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self.new_event = self.new_lone_event = TaskEvent
+        self.checkpoint: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     def is_current(self) -> bool:
         """Tell whether the calling code runs in this Trio run."""

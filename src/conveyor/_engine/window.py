@@ -16,6 +16,8 @@ from bisect import insort
 from itertools import count
 from typing import TYPE_CHECKING
 
+from .outlook import Outlook
+
 if TYPE_CHECKING:
     from .host import Event, LoneEvent
 
@@ -33,6 +35,7 @@ class Window:
     :param extra: how many of those each task with separate batches per key may let rest beyond what
         one batch needs, or one whose batches grow beyond what they need at first
     :ivar in_order: whether results keep the order of the items
+    :ivar outlook: tells the source how many items it may let in
     """
 
     __slots__ = (
@@ -42,6 +45,7 @@ class Window:
         "extra",
         "held",
         "in_order",
+        "outlook",
         "resume_at",
         "size",
         "wanted",
@@ -52,6 +56,7 @@ class Window:
         self.extra = extra
         self.held = 0
         self.in_order = True
+        self.outlook = Outlook(self)
         # Waking costs as much as working on several items, so let room gather first; an eighth is
         # little enough to keep every worker busy meanwhile. But do not wait for items that wait
         # for us: what rests in batches will not make room.
@@ -85,17 +90,29 @@ class Window:
         """
         return index if self.in_order else next(self._numbers)
 
-    def has_room(self, rank: int, places: int = 1) -> bool:
+    @property
+    def room_for_all(self) -> int:
         """
-        Tell whether what becomes of an item may take places now.
+        Free places that what becomes of any item may take; 0 or less for none.
+
+        In order, about an eighth of the window is left for the first in line: if what has to wait
+        for that took it all, the first could go on by one place at a time only.
+        """
+        return (self.resume_at + 1 if self.in_order else self.size) - self.held
+
+    def room_for(self, rank: int, is_first: bool) -> int:
+        """
+        Return how many places what becomes of an item may take now; 0 or less for none.
 
         Not those that one who waits is about to get, if it comes first (:meth:`enqueue`).
 
         :param rank: from :meth:`rank`
-        :param places: how many
+        :param is_first: whether nothing that came before the item is left
         """
         waiting = self._expansions
-        return self.held + places <= self.size and not (waiting and waiting[0][0] < rank)
+        if waiting and waiting[0][0] < rank:
+            return 0
+        return self.room if is_first else self.room_for_all
 
     def release(self, places: int = 1) -> None:
         """
@@ -115,8 +132,7 @@ class Window:
         """
         self._source = event
         self.wanted = True
-        if self.held <= self.resume_at and not self._expansions:
-            event.set()
+        self.reconsider()
         await event.wait()
 
     def enqueue(self, rank: int, event: Event) -> None:
@@ -138,8 +154,13 @@ class Window:
         self._expansions = [each for each in self._expansions if each[2] is not event]
 
     def hand_on(self) -> None:
-        """Wake the next who waits, if there is room; called by an expansion that has ended."""
-        if self.held < self.size:
+        """Wake the next who waits, if there is room; called by one who has got some."""
+        if self.room_for_all > 0:
+            self.wake()
+
+    def reconsider(self) -> None:
+        """Wake the source, if it waits and may go on; called when a worker comes or has no work."""
+        if self._source is not None and not self._expansions:
             self.wake()
 
     def wake_source(self) -> None:
@@ -151,17 +172,18 @@ class Window:
 
     def stop(self) -> None:
         """Wake all who wait, whatever the room, so that they can end."""
-        while self._source is not None or self._expansions:
+        while self._expansions:
             self.wake()
+        self.wake_source()
 
     def wake(self) -> None:
-        """Wake the next who waits."""
+        """Wake the next who waits: an expansion, or the source if it may go on."""
         # Expansions go first: they finish items that are here, the source brings new ones.
         if self._expansions:
             # Not pop(0): a KeyboardInterrupt in between would leave somebody waiting.
             self._expansions[0][2].set()
             del self._expansions[0]
-        elif self._source is not None:
+        elif self._source is not None and self.held <= self.resume_at and self.outlook.room > 0:
             self._source.set()
             self._source = None
         self.wanted = self._source is not None or bool(self._expansions)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = 1000
 
+# Stages that take what they like of all that waits for them, not what has come first.
+CHOOSY = (UrgentStage, GroupedBatchStage, ProcessStage)
+
 
 def window_for(plans: Sequence[StagePlan], wanted: int | None) -> Window:
     """
@@ -128,6 +131,13 @@ def wire(run: Run, plans: Sequence[StagePlan], data: Any) -> Wiring:
             stage.next_point = points[position] if position < len(points) else None
         each.on_head = partial(_let_head_go, members)
         each.on_empty = partial(_let_line_go, chains, points[:position])
+    for position, stage in enumerate(stages):
+        if isinstance(stage, CHOOSY):
+            # Something there may wait for what would have to be let in.
+            run.window.outlook.stages = stages[:position][::-1]
+            break
+    else:
+        run.window.outlook.stages = stages[::-1]
     return Wiring(source, stages, chains)
 
 

@@ -78,6 +78,9 @@ class WorkerPool:
 
     def arrive(self) -> None:
         """Say that the summoned worker is here; it takes its work before it awaits anything."""
+        # First: with its work in hand the worker would count twice.
+        if self.run.window.wanted:
+            self.run.window.reconsider()
         self._coming -= 1
         if not self._coming:
             self._refresh()
@@ -93,6 +96,8 @@ class WorkerPool:
         self._idle.append(event)
         if not self._coming:
             self.wakeable = not self.run.stopping
+        if self.run.window.wanted:
+            self.run.window.reconsider()
         if deadline is None:
             await event.wait()
         else:
@@ -111,6 +116,7 @@ class WorkerPool:
         """Say that the calling worker ends; if there is work all the same, another is started."""
         self.workers -= 1
         self._refresh()
+        self.run.window.reconsider()
 
     def stop(self) -> None:
         """Summon nobody any more, and let the idle ones end."""
