@@ -189,6 +189,7 @@ def native_task() -> asyncio.Task[Any] | None:
     return None if trio.lowlevel.in_trio_run() else asyncio.current_task()
 
 
+PASSED_BY = ("NOP", "SETUP_FINALLY", "PUSH_EXC_INFO", "WITH_EXCEPT_START")
 WAYS_OUT = (["LOAD_CONST"] * 3, ["LOAD_CONST", "DUP_TOP", "DUP_TOP"])
 
 
@@ -222,13 +223,13 @@ class Interrupter:
         """
         Tell whether a signal could not raise anything here.
 
-        Trio keeps it back in its system tasks. And CPython never looks for signals at a ``NOP``,
-        which is all that a line with a bare ``try:`` consists of; no handler covers it either. Nor
-        between the last step in a ``with`` block and the call that leaves it, nor as a handler
-        begins.
+        Trio keeps it back in its system tasks. And CPython never looks for signals at a ``NOP``, or
+        before 3.11 at a ``SETUP_FINALLY``, which is all that a line with a bare ``try:`` consists
+        of; no handler covers it either. Nor between the last step in a ``with`` block and the call
+        that leaves it, nor as a handler begins.
         """
         code, at = frame.f_code.co_code, frame.f_lasti
-        if dis.opname[code[at]] in ("NOP", "PUSH_EXC_INFO", "WITH_EXCEPT_START"):
+        if dis.opname[code[at]] in PASSED_BY:
             return True
         # Three times None, for __exit__().
         if [dis.opname[each] for each in code[at : at + 6 : 2]] in WAYS_OUT:

@@ -95,6 +95,7 @@ class AsyncioHost:
         is_coarse = type(self._loop).__module__.startswith("uvloop")
         self.clock: Callable[[], float] = monotonic if is_coarse else self._loop.time
         self.new_event: Callable[[], Event] = anyio.Event
+        self.new_task_group = anyio.create_task_group
         # What AnyIO's does, without asking each time which event loop this is.
         self.checkpoint: Callable[[], Awaitable[None]] = partial(self._asyncio.sleep, 0)
 

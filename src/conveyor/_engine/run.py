@@ -11,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
-from anyio import Semaphore, create_task_group, get_cancelled_exc_class
-from anyio.abc import TaskGroup
+from anyio import Semaphore, get_cancelled_exc_class
 
 from ..context import PipelineContext, check_settings, get_current_context, set_context_of_run
 from ..error_handling import LedgerError, StreamClosedError
@@ -73,7 +72,7 @@ class Run:
         self._failure_seen = False
         self._ended = self.host.new_event()
         self._joined = self.host.new_event()
-        self._task_group: TaskGroup | None = None
+        self._task_group: Any = None
         self._variables: Context
         self._task: Any
         self.routing = Routing(self, failures, gives_outcomes)
@@ -125,7 +124,7 @@ class Run:
             self.observation.begin()
             self._variables = copy_context()
             self._task = self.host.current_task()
-            async with create_task_group() as self._task_group:
+            async with self.host.new_task_group() as self._task_group:
                 # Also if the run has been stopped by now: the data is to be closed.
                 self.start_soon(self.source.feed)
                 self.draining.start()

@@ -68,6 +68,9 @@ class TrioHost:
         # Of the clock itself, which can be asked in any thread.
         self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self.new_event = self.new_lone_event = TaskEvent
+        # Without the handle and the cancel scope that AnyIO makes for each task besides, and that
+        # nobody asks for; they take as long as the task.
+        self.new_task_group = trio.open_nursery
         self.checkpoint: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     def is_current(self) -> bool:
