@@ -127,7 +127,7 @@ class Source(Upstream):
         if self._watch is not None:
             values = self._watch.time_values(values)
         try:
-            room = 0 if self._stopped else window.outlook.room
+            room = await self._pause(lets_others_run=False)
             while room:
                 places = min(room, self._next_burst())
                 window.held += places
